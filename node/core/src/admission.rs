@@ -1,0 +1,167 @@
+//! Admission: the checks that a kubelet makes before it starts a pod that somebody bound to its node.
+//!
+//! Source: `pkg/kubelet/lifecycle/predicate.go`. The scheduler has normally made them already; a pod with `nodeName` set
+//! by hand, or two schedulers at once, have not.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Pod, Taint, Toleration};
+
+use crate::quantity;
+use crate::translate::Rejection;
+
+/// What a node offers, as the check needs it.
+#[derive(Debug, Clone, Default)]
+pub struct NodeFacts {
+    /// The node's labels.
+    pub labels: BTreeMap<String, String>,
+    /// The node's taints.
+    pub taints: Vec<Taint>,
+    /// Allocatable resources: cpu in millicores, everything else in units.
+    pub allocatable: BTreeMap<String, u64>,
+}
+
+/// Whether a pod may run on a node at all.
+///
+/// # Errors
+/// The rejection with a kubelet's reason: `OutOf…`, `NodeAffinity`, `TaintToleration`.
+pub fn admit(pod: &Pod, used: &BTreeMap<String, u64>, node: &NodeFacts) -> Result<(), Rejection> {
+    let Some(spec) = &pod.spec else { return Ok(()) };
+    for (key, value) in spec.node_selector.iter().flatten() {
+        if node.labels.get(key) != Some(value) {
+            return Err(Rejection {
+                reason: "NodeAffinity".to_owned(),
+                message: "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector".to_owned(),
+            });
+        }
+    }
+    let tolerations = spec.tolerations.as_deref().unwrap_or_default();
+    for taint in node.taints.iter().filter(|taint| taint.effect == "NoExecute") {
+        if !tolerations.iter().any(|toleration| tolerates(toleration, taint)) {
+            return Err(Rejection {
+                reason: "TaintToleration".to_owned(),
+                message: format!(
+                    "Predicate TaintToleration failed: the pod does not tolerate the taint {}",
+                    taint.key
+                ),
+            });
+        }
+    }
+    for (name, wanted) in requests(pod) {
+        let Some(total) = node.allocatable.get(&name) else {
+            if wanted == 0 {
+                continue;
+            }
+            return Err(out_of(&name, wanted, 0, 0));
+        };
+        let used = used.get(&name).copied().unwrap_or(0);
+        if wanted > 0 && used.saturating_add(wanted) > *total {
+            return Err(out_of(&name, wanted, used, *total));
+        }
+    }
+    Ok(())
+}
+
+fn out_of(name: &str, wanted: u64, used: u64, total: u64) -> Rejection {
+    Rejection {
+        reason: format!("OutOf{name}"),
+        message: format!(
+            "Node didn't have enough resource: {name}, requested: {wanted}, used: {used}, capacity: {total}"
+        ),
+    }
+}
+
+/// What a pod takes from its node's allocatable, itself included (`pods`).
+pub fn requests(pod: &Pod) -> BTreeMap<String, u64> {
+    let mut total: BTreeMap<String, u64> = BTreeMap::from([("pods".to_owned(), 1)]);
+    let Some(spec) = &pod.spec else { return total };
+    let of = |container: &k8s_openapi::api::core::v1::Container| -> BTreeMap<String, u64> {
+        let requests = container
+            .resources
+            .iter()
+            .flat_map(|resources| resources.requests.iter().flatten());
+        requests
+            .filter_map(|(name, quantity)| {
+                let read = if name == "cpu" {
+                    quantity::milli
+                } else {
+                    quantity::units
+                };
+                Some((name.clone(), read(&quantity.0).ok()?))
+            })
+            .collect()
+    };
+    for container in &spec.containers {
+        for (name, value) in of(container) {
+            let sum = total.entry(name).or_default();
+            *sum = sum.saturating_add(value);
+        }
+    }
+    for container in spec.init_containers.iter().flatten() {
+        for (name, value) in of(container) {
+            let sum = total.entry(name).or_default();
+            *sum = (*sum).max(value);
+        }
+    }
+    total
+}
+
+/// Source: `k8s.io/api/core/v1/toleration.go` (`ToleratesTaint`).
+fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let (effect, key) = (text(&toleration.effect), text(&toleration.key));
+    if !effect.is_empty() && effect != taint.effect || !key.is_empty() && key != taint.key {
+        return false;
+    }
+    match toleration.operator.as_deref() {
+        Some("Exists") => true,
+        None | Some("" | "Equal") => !key.is_empty() && text(&toleration.value) == text(&taint.value),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pod(spec: serde_json::Value) -> Pod {
+        serde_json::from_value(json!({"spec": spec})).unwrap()
+    }
+
+    #[test]
+    fn a_full_node_says_what_it_is_out_of() {
+        let node = NodeFacts {
+            allocatable: BTreeMap::from([("cpu".into(), 2000), ("pods".into(), 10)]),
+            ..NodeFacts::default()
+        };
+        let pod = pod(json!({"containers": [{"name": "c", "resources": {"requests": {"cpu": "1500m"}}}]}));
+        assert!(admit(&pod, &BTreeMap::new(), &node).is_ok());
+        let used = BTreeMap::from([("cpu".to_owned(), 1000)]);
+        assert_eq!(admit(&pod, &used, &node).unwrap_err().reason, "OutOfcpu");
+    }
+
+    #[test]
+    fn selector_and_taints_are_checked() {
+        let taint: Taint = serde_json::from_value(json!({"key": "k", "effect": "NoExecute"})).unwrap();
+        let node = NodeFacts {
+            taints: vec![taint],
+            allocatable: BTreeMap::from([("pods".into(), 1)]),
+            ..NodeFacts::default()
+        };
+        assert_eq!(
+            admit(&pod(json!({"containers": []})), &BTreeMap::new(), &node)
+                .unwrap_err()
+                .reason,
+            "TaintToleration"
+        );
+        let tolerant = json!({"containers": [], "tolerations": [{"operator": "Exists"}]});
+        assert!(admit(&pod(tolerant.clone()), &BTreeMap::new(), &node).is_ok());
+        let mut selective = tolerant;
+        selective["nodeSelector"] = json!({"a": "b"});
+        assert_eq!(
+            admit(&pod(selective), &BTreeMap::new(), &node).unwrap_err().reason,
+            "NodeAffinity"
+        );
+    }
+}

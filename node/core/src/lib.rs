@@ -1,0 +1,24 @@
+//! The pure core: what a pod means on a cluster, and what to do next.
+//!
+//! Nothing in this crate waits, reads a clock, draws a random number or talks to anybody. Everything it needs comes in
+//! as a value and everything it decides goes out as one, so that each rule can be tested by a table. The dependency
+//! list enforces it: there is no runtime, no client and no SSH here.
+//!
+//! The flow, in the order of the files: [`words`] and [`protocol`] are the language of `remote-scripts/`; [`answer`]
+//! gives that language types; [`translate`] turns a pod into the directory that describes it on the cluster, after
+//! [`fields`] and [`admission`] have said that it can be honoured at all.
+
+pub mod admission;
+pub mod answer;
+pub mod bundle;
+pub mod environment;
+pub mod fields;
+pub mod naming;
+pub mod protocol;
+pub mod quantity;
+pub mod request;
+pub mod translate;
+pub mod volumes;
+pub mod words;
+
+pub use k8s_openapi;

@@ -1,0 +1,71 @@
+# lib/entry.sh LOADER HOSTNAME run | enter WORD…
+#
+# The first thing in a container of container/apptainer, run by the node's own sh, which is bound in beside it: makes the
+# environment what the pod says (the image's variables, then the pod's) and becomes the command.
+# shellcheck shell=sh
+t=/.singularity.d/towline
+. "$t/lib/base.sh"
+. "$t/lib/container.sh"
+loader=$1 hostname=$2 mode=$3
+shift 3
+pairs "$t/container/container" name kind image pull workdir read_only || exit 70
+source=$t/container name=$p_name failed=$t/failed
+
+# Apptainer's own variables are not the image's.
+for variable in APPNAME BIND COMMAND CONTAINER ENVIRONMENT NAME NO_EVAL; do unset "APPTAINER_$variable" "SINGULARITY_$variable"; done
+unset PS1 PROMPT_COMMAND LD_LIBRARY_PATH LANG SHLVL OLDPWD LC_ALL
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+set +u
+variables=/.singularity.d/env/10-docker2singularity.sh
+# shellcheck disable=SC1090
+if [ -r "$variables" ]; then . "$variables"; fi
+set -u
+# With GPUs, the node's driver libraries are here.
+set -- "$mode" "$@"
+for library in /.singularity.d/libs/*; do
+    [ ! -e "$library" ] || export "LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/.singularity.d/libs"
+    break
+done
+shift
+[ -z "$hostname" ] || export "HOSTNAME=$hostname"
+# Who runs env for names that a shell cannot export.
+become_env="${loader:+$t/node/$loader --library-path $t/node }$t/node/env"
+
+if [ -z "$p_workdir" ] && [ -r /.singularity.d/towline-workdir ]; then read -r p_workdir </.singularity.d/towline-workdir; fi
+cd -- "${p_workdir:-/}" || cannot ContainerCannotRun 128 "there is no directory $p_workdir"
+
+run() {
+    : >"$failed"
+    # Apptainer mounts nothing into its /dev, and no shell makes links.
+    # shellcheck disable=SC2086
+    [ -e /dev/termination-log ] || ${loader:+"$t/node/$loader" --library-path "$t/node"} "$t/node/ln" -s "$t/termination" /dev/termination-log 2>/dev/null
+    if [ -e "$source/command" ] && [ $# != 0 ]; then
+        become '' "$@"
+    fi
+    # As the image says, with the pod's args: what Apptainer made of ENTRYPOINT and CMD is a script that ends with `exec …`.
+    script=/.singularity.d/runscript
+    [ -r "$script" ] || cannot ContainerCannotRun 127 'neither the pod nor the image has a command'
+    read -r line <"$script"
+    case $line in
+        '#!/bin/sh'*) ;;
+        *) become '' "$script" "$@" ;;
+    esac
+    # (Not to let a shell of the image's evaluate the arguments once more.)
+    # shellcheck disable=SC2034
+    SINGULARITY_NO_EVAL=1
+    alias exec=become_this
+    set +u
+    # shellcheck disable=SC1090
+    . "$script"
+}
+become_this() {
+    unalias exec
+    unset SINGULARITY_NO_EVAL
+    become '' "$@"
+}
+if [ "$mode" = run ]; then
+    with_command run
+else
+    become '' "$@"
+fi
