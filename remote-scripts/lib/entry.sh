@@ -1,7 +1,8 @@
 # lib/entry.sh LOADER HOSTNAME run | enter WORD…
 #
 # The first thing in a container of container/apptainer, run by the node's own sh, which is bound in beside it: makes the
-# environment what the pod says (the image's variables, then the pod's) and becomes the command.
+# environment what the pod says (the image's variables, then the pod's) and becomes the command. LOADER is what has to
+# come before a program of the node's to run it here.
 # shellcheck shell=sh
 t=/.singularity.d/towline
 . "$t/lib/base.sh"
@@ -30,7 +31,7 @@ done
 shift
 [ -z "$hostname" ] || export "HOSTNAME=$hostname"
 # Who runs env for names that a shell cannot export.
-become_env="${loader:+$t/node/$loader --library-path $t/node }$t/node/env"
+become_env="$loader $t/node/env"
 
 if [ -z "$p_workdir" ] && [ -r /.singularity.d/towline-workdir ]; then read -r p_workdir </.singularity.d/towline-workdir; fi
 cd -- "${p_workdir:-/}" || cannot ContainerCannotRun 128 "there is no directory $p_workdir"
@@ -39,7 +40,7 @@ run() {
     : >"$failed"
     # Apptainer mounts nothing into its /dev, and no shell makes links.
     # shellcheck disable=SC2086
-    [ -e /dev/termination-log ] || ${loader:+"$t/node/$loader" --library-path "$t/node"} "$t/node/ln" -s "$t/termination" /dev/termination-log 2>/dev/null
+    [ -e /dev/termination-log ] || $loader "$t/node/ln" -s "$t/termination" /dev/termination-log 2>/dev/null
     if [ -e "$source/command" ] && [ $# != 0 ]; then
         become '' "$@"
     fi
