@@ -1,0 +1,239 @@
+//! This machine as a [`Remote`]: the same commands as child processes.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command as TokioCommand};
+use tokio::sync::watch;
+
+use crate::command::{Command, ExitStatus, Output};
+use crate::error::Error;
+use crate::remote::{Duplex, LinkState, Process, ProcessHandle, Remote};
+
+const NAME: &str = "this machine";
+
+/// This machine.
+#[derive(Debug)]
+pub struct Local {
+    link: watch::Sender<LinkState>,
+}
+
+impl Default for Local {
+    fn default() -> Self {
+        Self {
+            link: watch::Sender::new(LinkState::Up {
+                since: SystemTime::now(),
+            }),
+        }
+    }
+}
+
+fn spawn(command: &Command) -> Result<Child, Error> {
+    let not_started = |why: String| Error::NotStarted {
+        host: NAME.to_owned(),
+        why,
+    };
+    // Through the same text and the same shell as over SSH, so that both sides behave alike.
+    TokioCommand::new("/bin/sh")
+        .arg("-c")
+        .arg(command.to_shell()?)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| not_started(format!("{}: {error}", command.summary())))
+}
+
+fn status_of(status: std::process::ExitStatus) -> ExitStatus {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => ExitStatus::Code(code.unsigned_abs()),
+        (None, Some(9)) => ExitStatus::Signal("KILL".to_owned()),
+        (None, Some(15)) => ExitStatus::Signal("TERM".to_owned()),
+        (None, signal) => ExitStatus::Signal(signal.unwrap_or(0).to_string()),
+    }
+}
+
+async fn collect(from: impl AsyncRead + Unpin, limit: usize) -> std::io::Result<Option<Vec<u8>>> {
+    let mut out = Vec::new();
+    // One byte more than allowed tells "full" from "too much".
+    from.take(limit as u64 + 1).read_to_end(&mut out).await?;
+    Ok((out.len() <= limit).then_some(out))
+}
+
+async fn finish(mut child: Child, command: &Command) -> Result<Output, Error> {
+    let lost = |why: String| Error::OutcomeUnknown {
+        host: NAME.to_owned(),
+        what: command.summary(),
+        why,
+    };
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let feed = async {
+        if let Some(mut stdin) = stdin {
+            // A command may end without having read all of its input: its status tells what that means.
+            let _ = stdin.write_all(&command.stdin).await;
+        }
+    };
+    let out = async {
+        match stdout {
+            Some(stdout) => collect(stdout, command.output_limit).await,
+            None => Ok(Some(Vec::new())),
+        }
+    };
+    let err = async {
+        match stderr {
+            Some(stderr) => collect(stderr, command.output_limit).await,
+            None => Ok(Some(Vec::new())),
+        }
+    };
+    let ((), out, err) = tokio::join!(feed, out, err);
+    let too_much = || Error::TooMuchOutput {
+        host: NAME.to_owned(),
+        what: command.summary(),
+        limit: command.output_limit,
+    };
+    let stdout = out.map_err(|error| lost(error.to_string()))?.ok_or_else(too_much)?;
+    let stderr = err.map_err(|error| lost(error.to_string()))?.ok_or_else(too_much)?;
+    let status = child.wait().await.map_err(|error| lost(error.to_string()))?;
+    Ok(Output {
+        status: status_of(status),
+        stdout,
+        stderr,
+    })
+}
+
+struct LocalProcess(Child);
+
+#[async_trait]
+impl ProcessHandle for LocalProcess {
+    async fn wait(&mut self) -> Result<ExitStatus, Error> {
+        self.0
+            .wait()
+            .await
+            .map(status_of)
+            .map_err(|error| Error::OutcomeUnknown {
+                host: NAME.to_owned(),
+                what: "a process".to_owned(),
+                why: error.to_string(),
+            })
+    }
+
+    async fn kill(&mut self) {
+        // An error means that it has ended already.
+        let _ = self.0.kill().await;
+    }
+}
+
+#[async_trait]
+impl Remote for Local {
+    async fn shell(&self, command: Command) -> Result<Output, Error> {
+        self.run(command).await
+    }
+
+    async fn run(&self, command: Command) -> Result<Output, Error> {
+        let child = spawn(&command)?;
+        tokio::time::timeout(command.timeout, finish(child, &command))
+            .await
+            .unwrap_or_else(|_| Err(Error::timed_out(NAME, command.summary(), command.timeout)))
+    }
+
+    async fn open(&self, command: Command) -> Result<Process, Error> {
+        let mut child = spawn(&command)?;
+        let missing = || Error::NotStarted {
+            host: NAME.to_owned(),
+            why: "a stream of the process is missing".to_owned(),
+        };
+        let stdin = child.stdin.take().ok_or_else(missing)?;
+        let stdout = child.stdout.take().ok_or_else(missing)?;
+        let stderr = child.stderr.take().ok_or_else(missing)?;
+        Ok(Process {
+            stdin: Some(Box::pin(stdin)),
+            stdout: Box::pin(stdout),
+            stderr: Box::pin(stderr),
+            handle: Box::new(LocalProcess(child)),
+        })
+    }
+
+    async fn connect(&self, host: &str, port: u16) -> Result<Box<dyn Duplex>, Error> {
+        match tokio::net::TcpStream::connect((host, port)).await {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(error) => Err(Error::Connect {
+                host: format!("{host}:{port}"),
+                why: error.to_string(),
+            }),
+        }
+    }
+
+    fn link(&self) -> watch::Receiver<LinkState> {
+        self.link.subscribe()
+    }
+
+    fn name(&self) -> String {
+        NAME.to_owned()
+    }
+
+    async fn close(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn input_outputs_and_exit_code_come_through() {
+        let command = Command::new("sh")
+            .args(["-c", "cat; echo \"$X\" >&2; exit 7"])
+            .env("X", "it's\n$(x)");
+        let input = vec![7u8; 3 << 20];
+        let output = Local::default().run(command.stdin(input.clone())).await.unwrap();
+        assert_eq!(output.status, ExitStatus::Code(7));
+        assert_eq!(output.stdout, input);
+        assert_eq!(output.stderr, b"it's\n$(x)\n");
+    }
+
+    #[tokio::test]
+    async fn a_command_that_takes_too_long_has_an_unknown_outcome() {
+        let command = Command::new("sleep").arg("600").timeout(Duration::from_millis(50));
+        let error = Local::default().run(command).await.unwrap_err();
+        assert!(error.outcome_unknown() && !error.is_permanent(), "{error}");
+    }
+
+    #[tokio::test]
+    async fn too_much_output_is_an_error_and_not_a_cut() {
+        let error = Local::default()
+            .run(Command::new("yes").output_limit(1000))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, Error::TooMuchOutput { limit: 1000, .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_with_its_input() {
+        let mut process = Local::default().open(Command::new("cat")).await.unwrap();
+        let mut stdin = process.stdin.take().unwrap();
+        stdin.write_all(b"one\n").await.unwrap();
+        let mut line = [0; 4];
+        process.stdout.read_exact(&mut line).await.unwrap();
+        assert_eq!(&line, b"one\n");
+        drop(stdin);
+        assert!(process.wait().await.unwrap().success());
+    }
+
+    #[tokio::test]
+    async fn a_killed_process_says_so() {
+        let mut process = Local::default().open(Command::new("sleep").arg("600")).await.unwrap();
+        process.kill().await;
+        assert_eq!(process.wait().await.unwrap(), ExitStatus::Signal("KILL".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn what_no_shell_can_carry_is_refused() {
+        for command in [Command::new("a\0b"), Command::new("true").env("a.b", "1")] {
+            assert!(matches!(Local::default().run(command).await, Err(Error::Invalid(_))));
+        }
+    }
+}
