@@ -4,6 +4,7 @@ set -u
 LC_ALL=C
 state=${0%/bin/*}/state
 mkdir -p "$state"
+# shellcheck disable=SC2034
 US=$(printf '\037')
 if [ -e "$state/down" ]; then
     echo "${0##*/}: error: Unable to contact slurm controller (connect failure)" >&2
