@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// An error of a remote operation.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// The host could not be reached. Nothing was started; trying again later is safe.
     #[error("failed to connect to {host}: {why}")]

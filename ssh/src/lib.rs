@@ -9,10 +9,21 @@
 pub mod command;
 pub mod error;
 pub mod local;
+pub mod options;
 pub mod quote;
 pub mod remote;
+pub mod ssh;
+pub mod target;
+pub mod upload;
 
 pub use command::{Command, ExitStatus, Output};
 pub use error::Error;
 pub use local::Local;
+pub use options::{Options, Prompt};
 pub use remote::{Duplex, LinkState, Process, Remote};
+pub use ssh::Ssh;
+pub use target::Target;
+pub use upload::upload;
+
+/// The key types of `russh`: the crate `russh-keys` has become part of it.
+pub use russh::keys as russh_keys;
