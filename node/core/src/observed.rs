@@ -1,0 +1,255 @@
+//! What is known of the cluster: the sum of all looks so far.
+//!
+//! Everything here comes from complete answers (invariant 1), so a failed look changes nothing. A later answer adds to an
+//! earlier one; only a scan of everything says what is *not* there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::answer::{Job, Look, Report, ScannedPod, Stage, Submission};
+
+/// One pod's directory on the cluster and the job that belongs to it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RemotePod {
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod's name.
+    pub name: String,
+    /// The job's id: heard at submission, or found by the job's name.
+    pub job: Option<String>,
+    /// Some job began to run this pod: it must never run again.
+    pub claimed: bool,
+    /// A submission was under way or ended without an answer.
+    pub submitting: bool,
+    /// The pod was told to end.
+    pub stop: bool,
+    /// The newest report of its supervisor.
+    pub report: Option<Report>,
+    /// What the batch system said last.
+    pub queue: Option<Job>,
+    /// Since when the batch system, asked successfully, has not shown a job for this pod, seconds since 1970.
+    pub unfound_since: Option<i64>,
+    /// Since when the batch system has said that the job is over although no last report has come, seconds since 1970.
+    pub over_since: Option<i64>,
+    /// When the directory itself was read last, seconds since 1970.
+    pub scanned_at: i64,
+}
+
+impl RemotePod {
+    /// The supervisor has sent its last report: nothing of the pod can still be running.
+    pub fn ended(&self) -> bool {
+        self.report.as_ref().is_some_and(|report| report.stage == Stage::Ended)
+    }
+
+    /// A job or a container of this pod has begun.
+    pub fn started(&self) -> bool {
+        self.claimed || self.report.is_some()
+    }
+}
+
+/// Everything that is known of the cluster.
+#[derive(Debug, Clone, Default)]
+pub struct Observed {
+    pods: BTreeMap<String, RemotePod>,
+    complete: bool,
+    listed_at: Option<i64>,
+}
+
+impl Observed {
+    /// All pods that have a directory on the cluster, by UID.
+    pub fn pods(&self) -> &BTreeMap<String, RemotePod> {
+        &self.pods
+    }
+
+    /// A scan of everything has succeeded since the start or since [`Observed::doubt`].
+    pub fn complete(&self) -> bool {
+        self.complete
+    }
+
+    /// When the batch system was asked successfully for the last time.
+    pub fn listed_at(&self) -> Option<i64> {
+        self.listed_at
+    }
+
+    /// Something may have happened that no answer told about: nothing is absent until the next scan of everything.
+    pub fn doubt(&mut self) {
+        self.complete = false;
+    }
+
+    /// Takes in a scan. `all`: it was about every pod, so what it does not have is not there.
+    pub fn scanned(&mut self, scan: BTreeMap<String, ScannedPod>, all: bool, now: i64) {
+        if all {
+            self.pods.retain(|uid, _| scan.contains_key(uid));
+            self.complete = true;
+        }
+        for (uid, found) in scan {
+            let pod = self.pods.entry(uid).or_default();
+            pod.namespace = found.namespace;
+            pod.name = found.name;
+            pod.job = found.job.or(pod.job.take());
+            pod.claimed |= found.claim.is_some();
+            pod.submitting = found.submitting;
+            pod.stop |= found.stop;
+            pod.scanned_at = now;
+            if let Some(report) = found.report {
+                newer(pod, report);
+            }
+        }
+    }
+
+    /// Takes in a look at the spool. Reports of pods without a directory are left-overs and are passed over.
+    pub fn looked(&mut self, look: &Look) {
+        for (uid, report) in &look.reports {
+            if let Some(pod) = self.pods.get_mut(uid) {
+                newer(pod, report.clone());
+            }
+        }
+    }
+
+    /// Takes in the batch system's answer.
+    pub fn listed(&mut self, jobs: Vec<Job>, now: i64) {
+        self.listed_at = Some(now);
+        let mut seen = BTreeSet::new();
+        for job in jobs {
+            let named = job.uid.clone().filter(|uid| self.pods.contains_key(uid));
+            let uid = named.or_else(|| {
+                let known = |pod: &RemotePod| pod.job.as_deref() == Some(job.id.as_str());
+                self.pods.iter().find(|(_, pod)| known(pod)).map(|(uid, _)| uid.clone())
+            });
+            let Some(pod) = uid.as_ref().and_then(|uid| self.pods.get_mut(uid)) else {
+                continue;
+            };
+            // Of two jobs with one pod's name only one has the claim. The report says which.
+            let other = pod.report.as_ref().is_some_and(|report| report.job != job.id)
+                || pod.job.as_ref().is_some_and(|known| *known != job.id);
+            if other && (pod.report.is_some() || job.state.ended()) {
+                continue;
+            }
+            seen.extend(uid);
+            pod.job.get_or_insert_with(|| job.id.clone());
+            let over = job.state.ended() && !pod.ended();
+            pod.over_since = over.then(|| pod.over_since.unwrap_or(now));
+            pod.queue = Some(job);
+        }
+        for (uid, pod) in &mut self.pods {
+            let unfound = !seen.contains(uid) && !pod.ended();
+            pod.unfound_since = unfound.then(|| pod.unfound_since.unwrap_or(now));
+        }
+    }
+
+    /// Takes in the answer of a submission of pods, whose names are needed should the pod's object vanish.
+    pub fn submitted(&mut self, uid: &str, namespace: &str, name: &str, outcome: &Submission, now: i64) {
+        let (job, submitting) = match outcome {
+            Submission::Submitted { job } => (Some(job.clone()), false),
+            Submission::Exists { job } => (job.clone(), job.is_none()),
+            Submission::Unknown { .. } => (None, true),
+            Submission::Refused { .. } => {
+                self.pods.remove(uid);
+                return;
+            }
+        };
+        let pod = self.pods.entry(uid.to_owned()).or_default();
+        pod.namespace = namespace.to_owned();
+        pod.name = name.to_owned();
+        pod.job = job.or(pod.job.take());
+        pod.submitting = submitting && pod.job.is_none();
+        pod.scanned_at = now;
+    }
+
+    /// A cancellation was accepted: the pod's directory says so from now on.
+    pub fn told_to_stop(&mut self, uid: &str) {
+        if let Some(pod) = self.pods.get_mut(uid) {
+            pod.stop = true;
+        }
+    }
+
+    /// A pod's directory is gone.
+    pub fn removed(&mut self, uid: &str) {
+        self.pods.remove(uid);
+    }
+
+    /// The ids that the batch system has to be asked for by name: jobs that have not ended as far as is known.
+    pub fn open_jobs(&self) -> Vec<String> {
+        let open = self.pods.values().filter(|pod| !pod.ended());
+        open.filter_map(|pod| pod.job.clone()).collect()
+    }
+}
+
+fn newer(pod: &mut RemotePod, report: Report) {
+    pod.claimed = true;
+    pod.submitting = false;
+    // The job that reports is the one that runs the pod, whatever was heard at submission.
+    pod.job = Some(report.job.clone());
+    if pod.report.as_ref().is_none_or(|known| known.seq < report.seq) {
+        pod.report = Some(report);
+    }
+    if pod.ended() {
+        pod.over_since = None;
+        pod.unfound_since = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::answer::JobState;
+
+    fn job(uid: Option<&str>, id: &str, state: JobState) -> Job {
+        Job {
+            uid: uid.map(str::to_owned),
+            id: id.to_owned(),
+            state,
+            start: None,
+            end: None,
+            exit: None,
+            host: None,
+            reason: None,
+            text: String::new(),
+        }
+    }
+
+    fn submitted(uid: &str, outcome: &Submission) -> Observed {
+        let mut observed = Observed::default();
+        observed.submitted(uid, "ns", "p", outcome, 1);
+        observed
+    }
+
+    #[test]
+    fn a_job_whose_id_nobody_heard_is_found_by_its_name() {
+        let mut observed = submitted("u", &Submission::Unknown { text: String::new() });
+        assert!(observed.pods()["u"].submitting);
+        observed.listed(vec![job(Some("u"), "7", JobState::Pending)], 5);
+        assert_eq!(observed.pods()["u"].job.as_deref(), Some("7"));
+        assert_eq!(observed.pods()["u"].unfound_since, None);
+    }
+
+    #[test]
+    fn a_job_that_is_not_shown_is_unfound_since_the_first_time() {
+        let mut observed = submitted("u", &Submission::Unknown { text: String::new() });
+        observed.listed(vec![], 5);
+        observed.listed(vec![], 9);
+        assert_eq!(observed.pods()["u"].unfound_since, Some(5));
+    }
+
+    #[test]
+    fn only_a_scan_of_everything_says_what_is_not_there() {
+        let mut observed = submitted("u", &Submission::Submitted { job: "7".into() });
+        observed.scanned(BTreeMap::new(), false, 2);
+        assert!(observed.pods().contains_key("u") && !observed.complete());
+        observed.scanned(BTreeMap::new(), true, 3);
+        assert!(observed.pods().is_empty() && observed.complete());
+    }
+
+    #[test]
+    fn a_second_job_of_the_same_name_does_not_hide_the_first() {
+        let mut observed = submitted("u", &Submission::Submitted { job: "7".into() });
+        observed.listed(
+            vec![
+                job(Some("u"), "7", JobState::Running),
+                job(Some("u"), "8", JobState::Completed),
+            ],
+            5,
+        );
+        assert_eq!(observed.pods()["u"].queue.as_ref().unwrap().id, "7");
+        assert_eq!(observed.pods()["u"].over_since, None);
+    }
+}

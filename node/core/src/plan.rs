@@ -1,0 +1,385 @@
+//! What to do next: a pure function of what is wanted, what is there and what has been tried.
+//!
+//! Planning again once the effects are visible yields nothing (invariant 6). A pod that the API or the cluster knows to have
+//! been given to the batch system is never given again, except when the batch system, asked again and again, has never
+//! heard of it and nothing of it has begun (invariants 2 and 3).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+
+use crate::answer::{Job, JobState};
+use crate::observed::{Observed, RemotePod};
+use crate::status::{self, View};
+use crate::translate::Rejection;
+
+/// How long after the end of a job its last report may still be on its way (file servers cache), seconds.
+pub const SETTLE_S: i64 = 15;
+/// The same where nothing of the pod had begun, seconds.
+pub const SETTLE_UNSTARTED_S: i64 = 2;
+/// The same when the batch system does not know the job any more, seconds: all of them at once may be its failure.
+pub const SETTLE_GONE_S: i64 = 60;
+/// How long a job whose submission had no answer must not have been found before its pod is submitted again, seconds:
+/// more than three times the longest time that Slurm's own commands take to give up.
+pub const RESUBMIT_S: i64 = 180;
+/// What a pod gets beyond its grace before its job is ended by force, seconds.
+pub const KILL_SLACK_S: i64 = 30;
+
+/// What has been tried for one pod since the agent started. Losing it costs a repetition of something harmless.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Memo {
+    /// Something is being done for this pod right now: nothing else is begun meanwhile.
+    pub busy: bool,
+    /// It can never run here.
+    pub rejection: Option<Rejection>,
+    /// Why it was not submitted so far.
+    pub obstacle: Option<Obstacle>,
+    /// It was told to end.
+    pub told: Option<Told>,
+    /// The API has confirmed that there is no such pod any more.
+    pub gone: bool,
+}
+
+/// Why a pod was not submitted, and when it is tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obstacle {
+    /// CamelCase.
+    pub reason: String,
+    /// For a person.
+    pub message: String,
+    /// How often in a row.
+    pub times: u32,
+    /// Seconds since 1970.
+    pub not_before: i64,
+}
+
+/// A pod was told to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// The grace it was given; `None`: its own.
+    pub grace: Option<u64>,
+    /// When, seconds since 1970.
+    pub at: i64,
+    /// When its job was ended by force, seconds since 1970.
+    pub killed_at: Option<i64>,
+}
+
+/// What has been tried, by UID.
+pub type Ledger = BTreeMap<String, Memo>;
+
+/// What to do. Each list has its own kind of effect; a pod is in one of them at most.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    /// Translate and give to the batch system.
+    pub submit: Vec<String>,
+    /// Tell to end, with that grace in seconds (`None`: the pod's own).
+    pub cancel: Vec<(String, Option<u64>)>,
+    /// End by force.
+    pub kill: Vec<String>,
+    /// Delete the directory on the cluster.
+    pub forget: Vec<String>,
+    /// Read the pod's directory again.
+    pub rescan: Vec<String>,
+    /// Ask the API whether the pod is really gone.
+    pub confirm: Vec<String>,
+    /// Let the pod's object go: nothing of it can run any more, and the API knows how it ended.
+    pub delete: Vec<String>,
+    /// Statuses that differ from what the API has.
+    pub statuses: Vec<(String, PodStatus)>,
+    /// When to plan again even if nothing happens, seconds since 1970.
+    pub wake_at: Option<i64>,
+}
+
+/// Plans.
+///
+/// `desired` is `None` until the API has told all pods of all nodes once. `host_ip`: the address of each pod's node.
+pub fn plan(
+    desired: Option<&BTreeMap<String, Arc<Pod>>>,
+    observed: &Observed,
+    ledger: &Ledger,
+    host_ip: impl Fn(&Pod) -> Option<String>,
+    now: i64,
+) -> Plan {
+    let mut plan = Plan::default();
+    let Some(desired) = desired else { return plan };
+    let nothing = Memo::default();
+    for (uid, pod) in desired {
+        let memo = ledger.get(uid).unwrap_or(&nothing);
+        let remote = observed.pods().get(uid);
+        let decision = present(pod, remote, memo, observed.complete(), now);
+        if let Some(view) = decision.view.as_ref().and_then(|view| view.of(remote, memo)) {
+            let status = status::compute(pod, view, host_ip(pod).as_deref(), now);
+            if pod.status.as_ref() != Some(&status) {
+                plan.statuses.push((uid.clone(), status));
+            }
+        }
+        plan.take(uid, decision.act, memo.busy);
+    }
+    for (uid, remote) in observed.pods().iter().filter(|(uid, _)| !desired.contains_key(*uid)) {
+        let memo = ledger.get(uid).unwrap_or(&nothing);
+        plan.take(uid, absent(remote, memo, now), memo.busy);
+    }
+    plan
+}
+
+impl Plan {
+    fn take(&mut self, uid: &str, act: Act, busy: bool) {
+        let uid = uid.to_owned();
+        match act {
+            Act::Wait(Some(at)) => self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at))),
+            Act::Wait(None) => {}
+            _ if busy => {}
+            Act::Submit => self.submit.push(uid),
+            Act::Cancel(grace) => self.cancel.push((uid, grace)),
+            Act::Kill => self.kill.push(uid),
+            Act::Forget => self.forget.push(uid),
+            Act::Rescan => self.rescan.push(uid),
+            Act::Confirm => self.confirm.push(uid),
+            Act::Delete => self.delete.push(uid),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Act {
+    /// Nothing; look again at that time at the latest.
+    Wait(Option<i64>),
+    Submit,
+    Cancel(Option<u64>),
+    Kill,
+    Forget,
+    Rescan,
+    Confirm,
+    Delete,
+}
+
+struct Decision {
+    act: Act,
+    view: Option<Shown>,
+}
+
+/// What the status shall show.
+enum Shown {
+    Waiting { message: String },
+    Remote,
+    Died,
+    Lost,
+    NeverRan,
+    Rejected,
+}
+
+impl Shown {
+    fn of<'a>(&'a self, remote: Option<&'a RemotePod>, memo: &'a Memo) -> Option<View<'a>> {
+        let report = remote.and_then(|remote| remote.report.as_ref());
+        let job = remote.and_then(|remote| remote.queue.as_ref());
+        Some(match self {
+            Self::Waiting { message } => View::Waiting {
+                reason: match (remote, &memo.obstacle) {
+                    (Some(_), _) if job.is_some_and(|job| job.reason.as_deref() == Some("limit")) => "JobCannotStart",
+                    (None, Some(obstacle)) => &obstacle.reason,
+                    _ => "ContainerCreating",
+                },
+                message,
+                job: remote.and_then(|remote| remote.job.as_deref()),
+            },
+            Self::Remote => match report {
+                Some(report) => View::Reported { report, job },
+                None => return None,
+            },
+            Self::Died => View::Died { report, job },
+            Self::Lost => View::Lost {
+                message: "the pod was given to the batch system, and nothing of it is on the cluster any more",
+            },
+            Self::NeverRan => View::NeverRan,
+            Self::Rejected => View::Rejected(memo.rejection.as_ref()?),
+        })
+    }
+}
+
+/// A pod that the API has.
+fn present(pod: &Pod, remote: Option<&RemotePod>, memo: &Memo, complete: bool, now: i64) -> Decision {
+    let only = |act| Decision { act, view: None };
+    let terminal = status::is_terminal(pod);
+    let deleting = pod.metadata.deletion_timestamp.is_some();
+    let Some(remote) = remote else {
+        if !complete {
+            return only(Act::Wait(None));
+        }
+        return match () {
+            () if terminal && deleting => only(Act::Delete),
+            () if terminal => only(Act::Wait(None)),
+            () if memo.busy => only(Act::Wait(None)),
+            () => missing(pod, memo, deleting, now),
+        };
+    };
+    let over = match over(remote, now) {
+        Over::Yes => true,
+        Over::No(at) => {
+            // Ended in the queue, or nearly so: nothing is begun any more, the time decides.
+            if at.is_some() && !terminal && !deleting {
+                return Decision {
+                    act: Act::Wait(at),
+                    view: remote.report.is_some().then_some(Shown::Remote),
+                };
+            }
+            false
+        }
+        Over::Rescan => return only(Act::Rescan),
+        Over::Unsubmitted if deleting || terminal => true,
+        Over::Unsubmitted => return only(Act::Forget),
+    };
+    let grace = pod
+        .metadata
+        .deletion_grace_period_seconds
+        .and_then(|seconds| u64::try_from(seconds).ok());
+    let act = match () {
+        () if over && terminal && deleting => Act::Delete,
+        () if over => Act::Wait(None),
+        () if deleting => stop(grace, own_grace(pod), memo, now),
+        () if terminal => stop(None, own_grace(pod), memo, now),
+        () => Act::Wait(None),
+    };
+    let view = match () {
+        () if terminal => None,
+        () if over && !remote.ended() => Some(Shown::Died),
+        () if remote.report.is_some() => Some(Shown::Remote),
+        () => Some(Shown::Waiting {
+            message: queue_message(remote),
+        }),
+    };
+    Decision { act, view }
+}
+
+fn own_grace(pod: &Pod) -> i64 {
+    let own = pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
+    own.unwrap_or(crate::translate::DEFAULT_GRACE_S)
+}
+
+/// A pod that the API has and the cluster has not.
+fn missing(pod: &Pod, memo: &Memo, deleting: bool, now: i64) -> Decision {
+    let wait = |view| Decision {
+        act: Act::Wait(None),
+        view: Some(view),
+    };
+    if status::was_submitted(pod) {
+        return wait(Shown::Lost);
+    }
+    if memo.rejection.is_some() {
+        return wait(Shown::Rejected);
+    }
+    if deleting {
+        return wait(Shown::NeverRan);
+    }
+    let message = memo
+        .obstacle
+        .as_ref()
+        .map(|obstacle| obstacle.message.clone())
+        .unwrap_or_default();
+    let act = match &memo.obstacle {
+        Some(obstacle) if obstacle.not_before > now => Act::Wait(Some(obstacle.not_before)),
+        _ => Act::Submit,
+    };
+    Decision {
+        act,
+        view: Some(Shown::Waiting { message }),
+    }
+}
+
+/// A pod that the cluster has and the API has not.
+fn absent(remote: &RemotePod, memo: &Memo, now: i64) -> Act {
+    if !memo.gone {
+        return Act::Confirm;
+    }
+    match over(remote, now) {
+        Over::Yes | Over::Unsubmitted => Act::Forget,
+        Over::Rescan => Act::Rescan,
+        Over::No(_) => stop(None, crate::translate::DEFAULT_GRACE_S, memo, now),
+    }
+}
+
+enum Over {
+    /// Nothing of it can be running.
+    Yes,
+    /// It may be running; if a time is given, it seems to be over and is judged then.
+    No(Option<i64>),
+    /// It seems to be over, but its directory may know better.
+    Rescan,
+    /// It was never submitted: the batch system has never heard of it and nothing has begun.
+    Unsubmitted,
+}
+
+fn over(remote: &RemotePod, now: i64) -> Over {
+    if remote.ended() {
+        return Over::Yes;
+    }
+    let started = remote.started();
+    let (since, settle, verdict) = match (remote.over_since, remote.unfound_since) {
+        (Some(since), _) => {
+            let gone = remote.queue.as_ref().is_some_and(|job| job.state == JobState::Gone);
+            let settle = match (gone, started) {
+                (true, _) => SETTLE_GONE_S,
+                (false, true) => SETTLE_S,
+                (false, false) => SETTLE_UNSTARTED_S,
+            };
+            (since, settle, Over::Yes)
+        }
+        (None, Some(since)) if started => (since, SETTLE_GONE_S, Over::Yes),
+        (None, Some(since)) if remote.job.is_none() => (since, RESUBMIT_S, Over::Unsubmitted),
+        _ => return Over::No(None),
+    };
+    let due = since + settle;
+    if now < due {
+        Over::No(Some(due))
+    } else if remote.scanned_at < due {
+        Over::Rescan
+    } else {
+        verdict
+    }
+}
+
+/// Tells a pod to end, and ends it by force when it does not.
+fn stop(grace: Option<u64>, own_grace: i64, memo: &Memo, now: i64) -> Act {
+    let Some(told) = &memo.told else {
+        return Act::Cancel(grace);
+    };
+    let shorter = match (grace, told.grace) {
+        (Some(grace), Some(before)) => grace < before,
+        (Some(_), None) => true,
+        (None, _) => false,
+    };
+    if shorter {
+        return Act::Cancel(grace);
+    }
+    let patience = told.grace.and_then(|s| i64::try_from(s).ok()).unwrap_or(own_grace) + KILL_SLACK_S;
+    let due = told.killed_at.map_or(told.at + patience, |at| at + 2 * KILL_SLACK_S);
+    if now >= due { Act::Kill } else { Act::Wait(Some(due)) }
+}
+
+/// What a pod waits for whose supervisor has not reported yet.
+fn queue_message(remote: &RemotePod) -> String {
+    let Some(id) = &remote.job else {
+        return "its submission had no answer, its job is being looked up".to_owned();
+    };
+    match &remote.queue {
+        None => format!("job {id} was submitted"),
+        Some(job) => describe(job),
+    }
+}
+
+/// What a job waits for, for a person.
+pub fn describe(job: &Job) -> String {
+    let Job { id, text, .. } = job;
+    match (job.state, job.reason.as_deref()) {
+        (JobState::Held, _) => format!("job {id} is held: {text}"),
+        (JobState::Pending, Some("limit")) => format!("job {id} can never start as asked: {text}"),
+        (JobState::Pending, _) => format!("job {id} waits in the queue: {text}"),
+        (JobState::Suspended, _) => format!("job {id} is suspended: {text}"),
+        (JobState::Unknown, _) => format!("job {id} is in a state that is not known: {text}"),
+        (state, _) if state.ended() => format!("job {id} is over: {text}"),
+        _ => format!("job {id} is starting: {text}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,274 @@
+use super::*;
+use crate::answer::{ContainerReport, ContainerStage, Ending};
+use serde_json::json;
+
+fn pod(policy: &str, init: bool) -> Pod {
+    let mut spec =
+        json!({"restartPolicy": policy, "containers": [{"name": "b", "image": "i"}, {"name": "a", "image": "i"}]});
+    if init {
+        spec["initContainers"] = json!([{"name": "i", "image": "i"}]);
+    }
+    serde_json::from_value(json!({
+        "metadata": {"name": "p", "uid": "u", "generation": 3}, "spec": spec,
+        "status": {"phase": "Pending", "qosClass": "BestEffort", "conditions": [{"type": "example.com/gate", "status": "True"}]},
+    }))
+    .unwrap()
+}
+
+fn container(name: &str, stage: ContainerStage, exit: Option<i32>) -> ContainerReport {
+    ContainerReport {
+        name: name.into(),
+        init: name == "i",
+        stage,
+        restarts: 0,
+        run: Ending {
+            started: Some(10),
+            finished: exit.map(|_| 20),
+            exit,
+            ..Ending::default()
+        },
+        image_id: None,
+        message: String::new(),
+        last: None,
+        termination_message: None,
+    }
+}
+
+fn report(stage: Stage, reason: Option<&str>, containers: Vec<ContainerReport>) -> Report {
+    Report {
+        uid: "u".into(),
+        seq: 1,
+        time: 30,
+        job: "7".into(),
+        host: "c1".into(),
+        ip: Some("10.0.0.1".into()),
+        stage,
+        reason: reason.map(str::to_owned),
+        message: String::new(),
+        containers,
+    }
+}
+
+fn of(pod: &Pod, report: &Report) -> PodStatus {
+    compute(pod, View::Reported { report, job: None }, Some("192.0.2.1"), 100)
+}
+
+fn phase(status: &PodStatus) -> &str {
+    status.phase.as_deref().unwrap()
+}
+
+fn condition<'a>(status: &'a PodStatus, type_: &str) -> &'a k8s_openapi::api::core::v1::PodCondition {
+    status
+        .conditions
+        .as_ref()
+        .unwrap()
+        .iter()
+        .find(|c| c.type_ == type_)
+        .unwrap()
+}
+
+use ContainerStage::{Running, Terminated, Waiting};
+
+#[test]
+fn phases_follow_the_kubelets_table() {
+    let run = |stage, policy: &str, a: (ContainerStage, Option<i32>), b: (ContainerStage, Option<i32>)| {
+        let containers = vec![container("a", a.0, a.1), container("b", b.0, b.1)];
+        phase(&of(&pod(policy, false), &report(stage, None, containers))).to_owned()
+    };
+    let (running, ok, bad, waits) = (
+        (Running, None),
+        (Terminated, Some(0)),
+        (Terminated, Some(1)),
+        (Waiting, None),
+    );
+    for (expected, stage, policy, a, b) in [
+        ("Pending", Stage::Starting, "Never", waits, waits),
+        ("Pending", Stage::Running, "Never", running, waits),
+        ("Running", Stage::Running, "Never", running, ok),
+        ("Running", Stage::Running, "Always", ok, ok),
+        ("Running", Stage::Running, "OnFailure", bad, ok),
+        ("Succeeded", Stage::Ended, "Never", ok, ok),
+        ("Failed", Stage::Ended, "Never", bad, ok),
+        ("Failed", Stage::Ended, "OnFailure", bad, ok),
+        ("Succeeded", Stage::Ended, "Always", ok, ok),
+        ("Failed", Stage::Ended, "Never", waits, ok),
+    ] {
+        assert_eq!(run(stage, policy, a, b), expected, "{policy} {a:?} {b:?}");
+    }
+}
+
+#[test]
+fn containers_are_sorted_and_foreign_fields_stay() {
+    let found = of(
+        &pod("Never", false),
+        &report(
+            Stage::Running,
+            None,
+            vec![container("b", Running, None), container("a", Running, None)],
+        ),
+    );
+    let names: Vec<_> = found
+        .container_statuses
+        .as_ref()
+        .unwrap()
+        .iter()
+        .map(|c| c.name.as_str())
+        .collect();
+    assert_eq!(names, ["a", "b"]);
+    assert_eq!(found.qos_class.as_deref(), Some("BestEffort"));
+    assert_eq!(condition(&found, "example.com/gate").status, "True");
+    assert_eq!(condition(&found, "Ready").status, "True");
+    assert_eq!(condition(&found, "Ready").observed_generation, Some(3));
+    assert_eq!(condition(&found, SUBMITTED).message.as_deref(), Some("job 7"));
+    assert_eq!(found.pod_ip.as_deref(), Some("10.0.0.1"));
+    assert_eq!(found.host_ip.as_deref(), Some("192.0.2.1"));
+}
+
+#[test]
+fn a_transition_time_moves_only_with_its_status() {
+    let mut pod = pod("Never", false);
+    let running = report(
+        Stage::Running,
+        None,
+        vec![container("a", Running, None), container("b", Running, None)],
+    );
+    pod.status = Some(of(&pod, &running));
+    let later = compute(
+        &pod,
+        View::Reported {
+            report: &running,
+            job: None,
+        },
+        Some("192.0.2.1"),
+        500,
+    );
+    assert_eq!(Some(&later), pod.status.as_ref());
+}
+
+#[test]
+fn until_it_starts_a_pod_waits_as_on_a_kubelet() {
+    for (init, expected) in [(false, "ContainerCreating"), (true, "PodInitializing")] {
+        let view = View::Waiting {
+            reason: "ContainerCreating",
+            message: "job 7 waits",
+            job: Some("7"),
+        };
+        let found = compute(&pod("Never", init), view, None, 100);
+        let waiting = found.container_statuses.as_ref().unwrap()[0]
+            .state
+            .as_ref()
+            .unwrap()
+            .waiting
+            .as_ref()
+            .unwrap();
+        assert_eq!(waiting.reason.as_deref(), Some(expected));
+        assert_eq!(phase(&found), "Pending");
+        assert_eq!(
+            condition(&found, "Initialized").status,
+            if init { "False" } else { "True" }
+        );
+        assert_eq!(condition(&found, "Ready").reason.as_deref(), Some("ContainersNotReady"));
+    }
+}
+
+#[test]
+fn a_job_that_died_makes_running_containers_unknown_and_never_successful() {
+    let last = report(
+        Stage::Running,
+        None,
+        vec![container("a", Running, None), container("b", Terminated, Some(0))],
+    );
+    let job = Job {
+        uid: None,
+        id: "7".into(),
+        state: JobState::OutOfMemory,
+        start: None,
+        end: Some(40),
+        exit: None,
+        host: None,
+        reason: None,
+        text: "OUT_OF_MEMORY".into(),
+    };
+    let view = View::Died {
+        report: Some(&last),
+        job: Some(&job),
+    };
+    let found = compute(&pod("Never", false), view, None, 100);
+    assert_eq!((phase(&found), found.reason.as_deref()), ("Failed", Some("OOMKilled")));
+    let ended = |n: usize| {
+        let list = found.container_statuses.as_ref().unwrap();
+        list[n].state.as_ref().unwrap().terminated.clone().unwrap()
+    };
+    assert_eq!(
+        (ended(0).exit_code, ended(0).reason.as_deref()),
+        (137, Some("OOMKilled"))
+    );
+    assert_eq!(ended(0).finished_at, Some(time(40)));
+    assert_eq!((ended(1).exit_code, ended(1).reason.as_deref()), (0, Some("Completed")));
+}
+
+#[test]
+fn a_failed_init_container_leaves_the_others_waiting() {
+    let over = report(
+        Stage::Ended,
+        Some("Error"),
+        vec![
+            container("i", Terminated, Some(3)),
+            container("a", Waiting, None),
+            container("b", Waiting, None),
+        ],
+    );
+    let found = of(&pod("Never", true), &over);
+    assert_eq!(phase(&found), "Failed");
+    let waits = |c: &k8s_openapi::api::core::v1::ContainerStatus| c.state.as_ref().unwrap().waiting.is_some();
+    assert!(found.container_statuses.as_ref().unwrap().iter().all(waits));
+    assert_eq!(condition(&found, "Initialized").status, "False");
+}
+
+#[test]
+fn what_the_batch_system_ended_has_failed_whatever_its_containers_said() {
+    let over = report(
+        Stage::Ended,
+        Some("Terminated"),
+        vec![container("a", Terminated, Some(0)), container("b", Terminated, Some(0))],
+    );
+    let found = of(&pod("Never", false), &over);
+    assert_eq!((phase(&found), found.reason.as_deref()), ("Failed", Some("Terminated")));
+    assert_eq!(condition(&found, "DisruptionTarget").status, "True");
+}
+
+#[test]
+fn an_exit_code_that_nobody_knows_is_no_success() {
+    let over = report(
+        Stage::Ended,
+        None,
+        vec![container("a", Terminated, None), container("b", Terminated, Some(0))],
+    );
+    assert_eq!(phase(&of(&pod("Never", false), &over)), "Failed");
+}
+
+#[test]
+fn a_restarted_container_shows_its_last_run() {
+    let mut again = container("a", Waiting, None);
+    again.restarts = 2;
+    again.run = Ending {
+        reason: Some("CrashLoopBackOff".into()),
+        ..Ending::default()
+    };
+    again.last = Some(Ending {
+        exit: Some(4),
+        ..Ending::default()
+    });
+    let found = of(
+        &pod("Always", false),
+        &report(Stage::Running, None, vec![again, container("b", Running, None)]),
+    );
+    assert_eq!(phase(&found), "Running");
+    let a = &found.container_statuses.as_ref().unwrap()[0];
+    assert_eq!(
+        a.state.as_ref().unwrap().waiting.as_ref().unwrap().reason.as_deref(),
+        Some("CrashLoopBackOff")
+    );
+    assert_eq!(a.last_state.as_ref().unwrap().terminated.as_ref().unwrap().exit_code, 4);
+    assert_eq!(a.restart_count, 2);
+}
