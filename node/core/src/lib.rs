@@ -6,12 +6,14 @@
 //!
 //! The flow, in the order of the files: [`words`] and [`protocol`] are the language of `remote-scripts/`; [`answer`]
 //! gives that language types; [`translate`] turns a pod into the directory that describes it on the cluster, after
-//! [`fields`] and [`admission`] have said that it can be honoured at all.
+//! [`fields`] and [`admission`] have said that it can be honoured at all. [`observed`] sums up what the cluster has told,
+//! [`plan`] decides what to do next, and [`status`] and [`events`] are what the API is told about it.
 
 pub mod admission;
 pub mod answer;
 pub mod bundle;
 pub mod environment;
+pub mod events;
 pub mod fields;
 pub mod naming;
 pub mod observed;

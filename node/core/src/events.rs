@@ -1,0 +1,192 @@
+//! The events that a change of status is worth, with the reasons that people know from a kubelet.
+//!
+//! Derived from two statuses, the one that the API has and the one that replaces it, so that a restart of the agent repeats
+//! none. Source of the reasons: `pkg/kubelet/events/event.go`.
+
+use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
+
+use crate::status::submitted;
+
+/// An event about a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// It is a warning.
+    pub warning: bool,
+    /// CamelCase.
+    pub reason: String,
+    /// For a person.
+    pub message: String,
+}
+
+impl Event {
+    /// An event that is no warning.
+    pub fn normal(reason: &str, message: impl Into<String>) -> Self {
+        Self {
+            warning: false,
+            reason: reason.to_owned(),
+            message: message.into(),
+        }
+    }
+
+    /// A warning.
+    pub fn warning(reason: &str, message: impl Into<String>) -> Self {
+        Self {
+            warning: true,
+            ..Self::normal(reason, message)
+        }
+    }
+}
+
+/// The events that lead from one status to the next.
+pub fn between(old: Option<&PodStatus>, new: &PodStatus) -> Vec<Event> {
+    let mut events = Vec::new();
+    if let Some(job) = submitted(new)
+        && old.is_none_or(|old| submitted(old) != Some(job))
+    {
+        events.push(Event::normal(
+            "Submitted",
+            format!("Submitted to the batch system: {job}"),
+        ));
+    }
+    let before = old.map(all).unwrap_or_default();
+    let mut said = String::new();
+    for container in all(new) {
+        let old = before.iter().find(|before| before.name == container.name).copied();
+        of_container(old, container, &mut said, &mut events);
+    }
+    let phase = |status: &PodStatus| status.phase.clone().unwrap_or_default();
+    if phase(new) == "Failed"
+        && old.is_none_or(|old| phase(old) != "Failed")
+        && let Some(reason) = &new.reason
+    {
+        events.push(Event::warning(reason, new.message.clone().unwrap_or_default()));
+    }
+    events
+}
+
+fn all(status: &PodStatus) -> Vec<&ContainerStatus> {
+    let init = status.init_container_statuses.iter().flatten();
+    init.chain(status.container_statuses.iter().flatten()).collect()
+}
+
+fn of_container(old: Option<&ContainerStatus>, new: &ContainerStatus, said: &mut String, events: &mut Vec<Event>) {
+    let ContainerStatus { name, image, .. } = new;
+    if !new.image_id.is_empty() && old.is_none_or(|old| old.image_id.is_empty()) {
+        events.push(Event::normal(
+            "Pulled",
+            format!("Container image \"{image}\" is ready on the cluster"),
+        ));
+    }
+    let state = new.state.clone().unwrap_or_default();
+    let began = state.running.is_some()
+        || state
+            .terminated
+            .as_ref()
+            .is_some_and(|ended| ended.started_at.is_some());
+    if began && new.container_id.is_some() && old.is_none_or(|old| old.container_id != new.container_id) {
+        events.push(Event::normal("Created", format!("Created container: {name}")));
+        events.push(Event::normal("Started", format!("Started container {name}")));
+    }
+    let Some(waiting) = state.waiting else {
+        let ended = state.terminated.filter(|ended| {
+            matches!(
+                ended.reason.as_deref(),
+                Some("ContainerCannotRun" | "CreateContainerError")
+            ) && old.is_none_or(|old| old.state.as_ref().is_none_or(|state| state.terminated.is_none()))
+        });
+        if let Some(ended) = ended {
+            events.push(Event::warning(
+                "Failed",
+                format!("Error: {}", ended.message.unwrap_or_default()),
+            ));
+        }
+        return;
+    };
+    let (reason, message) = (waiting.reason.unwrap_or_default(), waiting.message.unwrap_or_default());
+    let earlier = old
+        .and_then(|old| old.state.as_ref())
+        .and_then(|state| state.waiting.as_ref());
+    let same = earlier.is_some_and(|earlier| {
+        earlier.reason.as_deref() == Some(&reason) && earlier.message.as_deref().unwrap_or_default() == message
+    });
+    if same {
+        return;
+    }
+    let event = match reason.as_str() {
+        "CrashLoopBackOff" => Event::warning("BackOff", format!("Back-off restarting failed container {name}")),
+        "ErrImagePull" | "ErrImageNeverPull" => {
+            Event::warning("Failed", format!("Failed to pull image \"{image}\": {message}"))
+        }
+        "ImagePullBackOff" => Event::normal("BackOff", format!("Back-off pulling image \"{image}\": {message}")),
+        "CreateContainerConfigError" | "CreateContainerError" => Event::warning("Failed", format!("Error: {message}")),
+        // What the whole pod waits for is said once and not by each container.
+        _ if message.is_empty() || *said == message => return,
+        "ContainerCreating" | "PodInitializing" => Event::normal("Queued", message.clone()),
+        other => Event::warning(other, message.clone()),
+    };
+    said.clone_from(&message);
+    events.push(event);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::SUBMITTED;
+    use serde_json::json;
+
+    fn status(state: serde_json::Value) -> PodStatus {
+        let container = |name: &str| {
+            json!({"name": name, "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": state,
+                "containerID": format!("towline://u-{name}-0")})
+        };
+        serde_json::from_value(json!({"phase": "Pending", "containerStatuses": [container("a"), container("b")]}))
+            .unwrap()
+    }
+
+    fn reasons(events: &[Event]) -> Vec<&str> {
+        events.iter().map(|event| event.reason.as_str()).collect()
+    }
+
+    #[test]
+    fn what_the_pod_waits_for_is_said_once() {
+        let new = status(json!({"waiting": {"reason": "QueueLimit", "message": "too many jobs"}}));
+        assert_eq!(reasons(&between(None, &new)), ["QueueLimit"]);
+        assert!(between(Some(&new), &new).is_empty());
+    }
+
+    #[test]
+    fn a_start_is_told_for_each_container_and_run() {
+        let old = status(json!({"waiting": {"reason": "ContainerCreating"}}));
+        let mut before = old.clone();
+        for container in before.container_statuses.as_mut().unwrap() {
+            container.container_id = None;
+        }
+        let new = status(json!({"running": {}}));
+        assert_eq!(
+            reasons(&between(Some(&before), &new)),
+            ["Created", "Started", "Created", "Started"]
+        );
+        assert!(between(Some(&new), &new).is_empty());
+    }
+
+    #[test]
+    fn a_failure_of_the_whole_pod_is_a_warning_with_its_reason() {
+        let old = status(json!({"running": {}}));
+        let new = PodStatus {
+            phase: Some("Failed".into()),
+            reason: Some("NodeFailure".into()),
+            ..old.clone()
+        };
+        let events = between(Some(&old), &new);
+        assert_eq!(reasons(&events), ["NodeFailure"]);
+        assert!(events[0].warning);
+    }
+
+    #[test]
+    fn a_submission_is_told_with_its_job() {
+        let new: PodStatus =
+            serde_json::from_value(json!({"conditions": [{"type": SUBMITTED, "status": "True", "message": "job 7"}]}))
+                .unwrap();
+        assert_eq!(between(None, &new)[0].message, "Submitted to the batch system: job 7");
+    }
+}
