@@ -12,6 +12,7 @@ login_facts() {
     row fact root "$2"
     row fact shell "${SHELL-}"
     row fact kernel "$(uname -r)"
+    row fact machine "$(uname -m)"
     for tool in tar timeout awk setsid curl; do row fact "$tool" "$(has "$tool")"; done
     apptainer=$(command -v apptainer || command -v singularity) &&
         apptainer=$("$apptainer" --version 2>/dev/null) && apptainer=${apptainer##* }

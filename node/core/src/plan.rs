@@ -39,6 +39,10 @@ pub struct Memo {
     pub told: Option<Told>,
     /// The API has confirmed that there is no such pod any more.
     pub gone: bool,
+    /// Its object was let go; finalizers of others may keep it in sight.
+    pub released: bool,
+    /// Something for this pod failed: nothing is tried before this time, seconds since 1970.
+    pub pause_until: i64,
 }
 
 /// Why a pod was not submitted, and when it is tried again.
@@ -114,22 +118,25 @@ pub fn plan(
                 plan.statuses.push((uid.clone(), status));
             }
         }
-        plan.take(uid, decision.act, memo.busy);
+        plan.take(uid, decision.act, memo, now);
     }
     for (uid, remote) in observed.pods().iter().filter(|(uid, _)| !desired.contains_key(*uid)) {
         let memo = ledger.get(uid).unwrap_or(&nothing);
-        plan.take(uid, absent(remote, memo, now), memo.busy);
+        plan.take(uid, absent(remote, memo, now), memo, now);
     }
     plan
 }
 
 impl Plan {
-    fn take(&mut self, uid: &str, act: Act, busy: bool) {
+    fn take(&mut self, uid: &str, act: Act, memo: &Memo, now: i64) {
         let uid = uid.to_owned();
+        let mut wake = |at: i64| self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
         match act {
-            Act::Wait(Some(at)) => self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at))),
+            Act::Wait(Some(at)) => wake(at),
             Act::Wait(None) => {}
-            _ if busy => {}
+            _ if memo.busy => {}
+            _ if memo.pause_until > now => wake(memo.pause_until),
+            Act::Delete if memo.released => {}
             Act::Submit => self.submit.push(uid),
             Act::Cancel(grace) => self.cancel.push((uid, grace)),
             Act::Kill => self.kill.push(uid),
