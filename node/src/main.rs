@@ -1,2 +1,3 @@
 //! Under construction.
+mod node;
 fn main() {}

@@ -1,0 +1,269 @@
+//! What a plan's entries do, each in a task of its own, and what came of it.
+//!
+//! An effect changes nothing in the agent's memory: its outcome is a value that the loop takes in.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use towline_apiserver::events::{Kind, Recorder};
+use towline_apiserver::pods::BoundPod;
+use towline_apiserver::references::ReferenceReader;
+use towline_apiserver::status::{self, Written};
+use towline_apiserver::{Error as ApiError, Session};
+use towline_cluster::{CancelMode, Cluster, Error as ClusterError};
+use towline_core::answer::{Job, Look, ScannedPod, Submission};
+use towline_core::events;
+use towline_core::translate::Rejection;
+
+use super::prepare::{Unready, prepare};
+use super::site::NodeSite;
+
+/// How many requests go to the API server at the same time.
+const API_REQUESTS: usize = 32;
+
+/// Everything that effects need; cheap to clone.
+#[derive(Clone)]
+pub struct Hands {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// One per node.
+    pub sessions: Arc<Vec<Session>>,
+    /// One per session, in the same order.
+    pub nodes: Arc<Vec<NodeSite>>,
+    /// Reads what pods refer to.
+    pub references: ReferenceReader,
+    /// Publishes events.
+    pub recorder: Recorder,
+}
+
+/// What became of one pod of a submission.
+#[derive(Debug)]
+pub enum Fate {
+    /// It cannot run here, ever.
+    Rejected(Rejection),
+    /// Not now.
+    Later {
+        /// CamelCase.
+        reason: String,
+        /// For a person.
+        message: String,
+    },
+    /// The cluster's answer.
+    Answered(Submission),
+    /// The cluster gave no usable answer: it is not known whether anything was taken.
+    Unanswered {
+        /// For a person.
+        message: String,
+    },
+}
+
+/// What came of an effect.
+pub enum Outcome {
+    /// The spool was read.
+    Looked(Result<Look, ClusterError>),
+    /// Directories were read: all of them, or those of some pods.
+    Scanned {
+        /// All of them.
+        all: bool,
+        /// Of these pods.
+        uids: Vec<String>,
+        /// What there is.
+        result: Result<BTreeMap<String, ScannedPod>, ClusterError>,
+    },
+    /// The batch system was asked.
+    Listed {
+        /// What it says.
+        result: Result<Vec<Job>, ClusterError>,
+        /// How long it took: the sign that it is under load.
+        took: Duration,
+    },
+    /// Pods were given to the batch system.
+    Submitted(Vec<(String, Fate)>),
+    /// Pods were told to end.
+    Cancelled {
+        /// With which grace in seconds.
+        pods: Vec<(String, Option<u64>)>,
+        /// By force.
+        hard: bool,
+        /// The error of each pod for which it failed.
+        result: Result<BTreeMap<String, Option<String>>, ClusterError>,
+    },
+    /// Directories were deleted.
+    Forgotten {
+        /// Whose.
+        uids: Vec<String>,
+        /// Whether it worked.
+        result: Result<(), ClusterError>,
+    },
+    /// The API was asked whether a pod is gone.
+    Confirmed {
+        /// The pod.
+        uid: String,
+        /// It is.
+        result: Result<bool, ApiError>,
+    },
+    /// A pod's object was let go.
+    Deleted {
+        /// The pod.
+        uid: String,
+        /// Whether it worked.
+        result: Result<(), ApiError>,
+    },
+    /// A status was written.
+    Wrote {
+        /// The pod.
+        uid: String,
+        /// The pod as it was, with the new status.
+        pod: Box<Pod>,
+        /// What became of it.
+        result: Result<Written, ApiError>,
+    },
+}
+
+impl Hands {
+    /// Reads the spool; `done` are the reports that an earlier look returned.
+    pub async fn look(self, done: Vec<String>) -> Outcome {
+        Outcome::Looked(self.cluster.look(&done).await)
+    }
+
+    /// Reads directories; none named: all of them.
+    pub async fn scan(self, uids: Vec<String>) -> Outcome {
+        let result = self.cluster.scan(&uids).await;
+        Outcome::Scanned {
+            all: uids.is_empty(),
+            uids,
+            result,
+        }
+    }
+
+    /// Asks the batch system.
+    pub async fn list(self, jobs: Vec<String>) -> Outcome {
+        let begun = Instant::now();
+        let result = self.cluster.list(&jobs).await;
+        Outcome::Listed {
+            result,
+            took: begun.elapsed(),
+        }
+    }
+
+    /// Prepares pods and gives those that are ready to the batch system, all at once.
+    pub async fn submit(self, pods: Vec<(String, BoundPod)>) -> Outcome {
+        let mut fates = Vec::new();
+        let mut bundles = Vec::new();
+        let hands = &self;
+        let prepared = futures::stream::iter(pods)
+            .map(|(uid, bound)| async move {
+                let (session, node) = (&hands.sessions[bound.session], &hands.nodes[bound.session]);
+                (uid, prepare(&bound.pod, session, &hands.references, node).await)
+            })
+            .buffered(API_REQUESTS)
+            .collect::<Vec<_>>()
+            .await;
+        for (uid, result) in prepared {
+            match result {
+                Ok(bundle) => bundles.push(bundle),
+                Err(Unready::Rejected(rejection)) => fates.push((uid, Fate::Rejected(rejection))),
+                Err(Unready::Later { reason, message }) => fates.push((
+                    uid,
+                    Fate::Later {
+                        reason: reason.to_owned(),
+                        message,
+                    },
+                )),
+            }
+        }
+        if !bundles.is_empty() {
+            let result = self.cluster.submit(&bundles).await;
+            fates.extend(bundles.into_iter().map(|bundle| {
+                let fate = fate(&bundle.uid, &result);
+                (bundle.uid, fate)
+            }));
+        }
+        Outcome::Submitted(fates)
+    }
+
+    /// Tells pods to end.
+    pub async fn cancel(self, pods: Vec<(String, Option<u64>)>, hard: bool) -> Outcome {
+        let mode = if hard { CancelMode::Hard } else { CancelMode::Soft };
+        let result = self.cluster.cancel(mode, &pods).await;
+        Outcome::Cancelled { pods, hard, result }
+    }
+
+    /// Deletes directories.
+    pub async fn forget(self, uids: Vec<String>) -> Outcome {
+        let result = self.cluster.remove(&uids).await;
+        Outcome::Forgotten { uids, result }
+    }
+
+    /// Asks the API for a pod that only the cluster has: gone is what is gone from every node of ours.
+    pub async fn confirm(self, uid: String, namespace: String, name: String) -> Outcome {
+        let mut result = Ok(true);
+        for session in self.sessions.iter() {
+            result = status::confirm_gone(session, &namespace, &name, &uid).await;
+            if !matches!(result, Ok(true)) {
+                break;
+            }
+        }
+        Outcome::Confirmed { uid, result }
+    }
+
+    /// Lets a pod's object go.
+    pub async fn delete(self, bound: BoundPod) -> Outcome {
+        let metadata = &bound.pod.metadata;
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let (namespace, name, uid) = (text(&metadata.namespace), text(&metadata.name), text(&metadata.uid));
+        let session = &self.sessions[bound.session];
+        let result = status::delete(session, &namespace, &name, &uid, 0).await;
+        Outcome::Deleted { uid, result }
+    }
+
+    /// Writes a status, and tells what led to it.
+    pub async fn write(self, uid: String, bound: BoundPod, new: PodStatus) -> Outcome {
+        let session = &self.sessions[bound.session];
+        let result = status::write(session, &bound.pod, &new).await;
+        if matches!(result, Ok(Written::Done)) {
+            for event in events::between(bound.pod.status.as_ref(), &new) {
+                let kind = if event.warning { Kind::Warning } else { Kind::Normal };
+                self.recorder.publish(session, &bound.pod, kind, &event.reason, &event.message);
+            }
+        }
+        let pod = Pod {
+            status: Some(new),
+            ..Pod::clone(&bound.pod)
+        };
+        Outcome::Wrote {
+            uid,
+            pod: Box::new(pod),
+            result,
+        }
+    }
+}
+
+fn fate(uid: &str, result: &Result<BTreeMap<String, Submission>, ClusterError>) -> Fate {
+    match result {
+        Ok(answer) => match answer.get(uid) {
+            Some(Submission::Refused {
+                retry: false,
+                reason,
+                text,
+            }) => Fate::Rejected(Rejection {
+                reason: reason.clone(),
+                message: text.clone(),
+            }),
+            Some(submission) => Fate::Answered(submission.clone()),
+            None => Fate::Unanswered {
+                message: "the answer of the submission does not mention the pod".to_owned(),
+            },
+        },
+        Err(error) if !error.outcome_unknown() => Fate::Later {
+            reason: "ClusterUnreachable".to_owned(),
+            message: error.to_string(),
+        },
+        Err(error) => Fate::Unanswered {
+            message: error.to_string(),
+        },
+    }
+}

@@ -1,0 +1,68 @@
+//! From a pod of the API to what is sent: admission, references, translation.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Pod;
+use towline_apiserver::Session;
+use towline_apiserver::references::ReferenceReader;
+use towline_core::admission;
+use towline_core::bundle::Bundle;
+use towline_core::translate::{Fault, Rejection, translate};
+
+use super::site::NodeSite;
+
+/// Why a pod is not submitted now.
+#[derive(Debug)]
+pub enum Unready {
+    /// It can never run here.
+    Rejected(Rejection),
+    /// Something is missing or does not answer: later.
+    Later {
+        /// CamelCase.
+        reason: &'static str,
+        /// For a person.
+        message: String,
+    },
+}
+
+/// Reads what a pod refers to and translates it.
+///
+/// # Errors
+/// [`Unready`].
+pub async fn prepare(
+    pod: &Arc<Pod>,
+    session: &Session,
+    references: &ReferenceReader,
+    node: &NodeSite,
+) -> Result<Bundle, Unready> {
+    let found = references.fetch(session, pod).await.map_err(|error| Unready::Later {
+        reason: "ContainerCreating",
+        message: error.to_string(),
+    })?;
+    translate(pod, &found, &node.site).map_err(|fault| match fault {
+        Fault::Rejected(rejection) => Unready::Rejected(rejection),
+        Fault::Incomplete { message } => Unready::Later {
+            reason: "CreateContainerConfigError",
+            message,
+        },
+    })
+}
+
+/// Whether the node has room for a pod beside those that it has taken, which are then counted with it.
+///
+/// # Errors
+/// The kubelet's rejection.
+pub fn admit(pod: &Pod, used: &mut BTreeMap<String, u64>, node: &NodeSite) -> Result<(), Rejection> {
+    admission::admit(pod, used, &node.facts)?;
+    count(pod, used);
+    Ok(())
+}
+
+/// Adds what a pod takes.
+pub fn count(pod: &Pod, used: &mut BTreeMap<String, u64>) {
+    for (name, amount) in admission::requests(pod) {
+        let sum = used.entry(name).or_default();
+        *sum = sum.saturating_add(amount);
+    }
+}

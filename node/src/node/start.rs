@@ -1,0 +1,199 @@
+//! From settings to running nodes, and back to nothing.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use futures::future::{select_all, try_join_all};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use towline_apiserver::events::Recorder;
+use towline_apiserver::identity::Serving;
+use towline_apiserver::node::{NodeDescription, NodeKeeper};
+use towline_apiserver::pods::Desired;
+use towline_apiserver::references::ReferenceReader;
+use towline_apiserver::{Credentials, Session};
+use towline_cluster::Cluster;
+use towline_ssh::Remote;
+
+use super::effects::Hands;
+use super::pace::Pace;
+use super::reconcile::{Reconcile, Shown};
+use super::site::{Common, NodeSettings, NodeSite};
+
+/// Everything that `towline node` needs to know.
+pub struct Settings {
+    /// The host.
+    pub remote: Arc<dyn Remote>,
+    /// Agent, directory and batch system on the host. The owner is filled in here.
+    pub cluster: towline_cluster::Options,
+    /// The container runtime; `None` is whichever is there.
+    pub runtime: Option<String>,
+    /// Where the nodes' credentials come from.
+    pub credentials: Credentials,
+    /// Where keys and certificates are kept.
+    pub state_dir: PathBuf,
+    /// What holds for all nodes; what depends on the cluster is filled in here.
+    pub common: Common,
+    /// The nodes.
+    pub nodes: Vec<NodeSettings>,
+    /// The kubelet endpoint.
+    pub kubelet: KubeletSettings,
+    /// Between looks at pods that run quietly.
+    pub look_interval: Duration,
+    /// Between queries of the batch system.
+    pub queue_interval: Duration,
+}
+
+/// The kubelet endpoint.
+pub struct KubeletSettings {
+    /// Where the control plane reaches it; `None`: the address of this machine towards the API server.
+    pub address: Option<String>,
+    /// Its port; 0 is any.
+    pub port: u16,
+    /// Its certificate.
+    pub serving: Serving,
+    /// The CA of those who may come with a client certificate; `None`: the cluster's.
+    pub client_ca_file: Option<PathBuf>,
+}
+
+/// Runs until `cancel` or until a node cannot be kept.
+///
+/// # Errors
+/// What kept it from starting, or what ended it.
+pub async fn run(mut settings: Settings, cancel: CancellationToken) -> anyhow::Result<()> {
+    let sessions = try_join_all(settings.nodes.iter().map(|node| async {
+        let connected = Session::connect(&node.name, &settings.credentials, &settings.state_dir).await;
+        connected.with_context(|| format!("node {} has no access to the API server", node.name))
+    }))
+    .await?;
+    let first = sessions.first().context("no node is configured")?.clone();
+    settings.cluster.owner = format!("towline node at {}", first.server());
+    settings.common.address = match settings.kubelet.address.take() {
+        Some(address) => address,
+        None => own_address(first.server()).await?,
+    };
+    let cluster = connect(&settings).await?;
+    let (facts, partitions) = cluster.probe().await.context("failed to ask the cluster what it offers")?;
+    let target = cluster.remote().name();
+    settings.common.target.clone_from(&target);
+    settings.common.agent = cluster.agent().to_owned();
+    settings.common.batch = cluster.batch().to_owned();
+    settings.common.runtime = settings.runtime.clone().unwrap_or_else(|| {
+        // On a cluster, compute nodes may have what the login node lacks.
+        let here = facts.get("apptainer").is_some_and(|version| version != "no");
+        if here || cluster.batch() != "host" { "apptainer" } else { "none" }.to_owned()
+    });
+
+    let shown: Arc<Shown> = Arc::new(ArcSwap::from_pointee(BTreeMap::new()));
+    let stop = cancel.child_token();
+    settings.common.port = settings.kubelet.port;
+    let nodes = settings
+        .nodes
+        .iter()
+        .map(|node| NodeSite::new(node, &settings.common, &facts, &partitions))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    for node in &nodes {
+        let partition = node.site.partition.as_deref().unwrap_or("-");
+        let cpus = &node.description.capacity["cpu"].0;
+        tracing::info!(node = node.name, partition, cpus, runtime = node.site.runtime, "offering");
+    }
+
+    let mut descriptions = Vec::new();
+    let mut keepers = Vec::new();
+    let link = cluster.remote().link();
+    for (session, node) in sessions.iter().zip(&nodes) {
+        let (sender, receiver) = watch::channel(node.described(&link.borrow(), &target));
+        descriptions.push(sender);
+        keepers.push(NodeKeeper::start(session.clone(), receiver, stop.clone()));
+    }
+    let keepers = try_join_all(keepers).await.context("failed to register the node")?;
+    for node in &nodes {
+        tracing::info!(node = node.name, "ready");
+    }
+
+    let hands = Hands {
+        references: ReferenceReader::new(&sessions),
+        recorder: Recorder::new(stop.clone()),
+        cluster: cluster.clone(),
+        nodes: Arc::new(nodes.clone()),
+        sessions: Arc::new(sessions.clone()),
+    };
+    let desired = Desired::start(sessions, stop.clone());
+    let pace = Pace::new(settings.look_interval, settings.queue_interval);
+    let worker = tokio::spawn(Reconcile::new(hands, desired, pace, shown).run(stop.clone()));
+    let teller = tokio::spawn(tell_link(cluster.clone(), nodes, descriptions, target, stop.clone()));
+
+    let failed = select_all(keepers.iter().map(|keeper| Box::pin(keeper.failed())));
+    let result = tokio::select! {
+        () = cancel.cancelled() => Ok(()),
+        (error, _, _) = failed => Err(anyhow::Error::new(error).context("a node can be kept no longer")),
+        ended = worker => Err(match ended {
+            Ok(()) => anyhow::anyhow!("the loop has ended"),
+            Err(error) => anyhow::Error::new(error).context("the loop has failed"),
+        }),
+    };
+    stop.cancel();
+    teller.abort();
+    cluster.remote().close().await;
+    result
+}
+
+/// Connects, again and again while it is only the network's fault.
+async fn connect(settings: &Settings) -> anyhow::Result<Cluster> {
+    let mut pause = Duration::from_secs(1);
+    loop {
+        match Cluster::connect(settings.remote.clone(), settings.cluster.clone()).await {
+            Ok(cluster) => return Ok(cluster),
+            Err(error) if error.is_permanent() => {
+                return Err(anyhow::Error::new(error).context("the cluster cannot be used"));
+            }
+            Err(error) => tracing::warn!(%error, retry_s = pause.as_secs(), "failed to connect to the cluster"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(60));
+    }
+}
+
+/// The address of this machine from which the API server is reached: what the API server can most likely reach as well.
+async fn own_address(server: &str) -> anyhow::Result<String> {
+    let url: http::Uri = server.parse().with_context(|| format!("{server} is no address of an API server"))?;
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let port = url.port_u16().unwrap_or(443);
+    let find = async {
+        let to = tokio::net::lookup_host((host.as_str(), port)).await?.next();
+        let to = to.ok_or_else(|| std::io::Error::other("the name has no address"))?;
+        let from = if to.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
+        // Nothing is sent: connecting a datagram socket only chooses the way.
+        let socket = tokio::net::UdpSocket::bind(from).await?;
+        socket.connect(to).await?;
+        socket.local_addr()
+    };
+    let found = find.await.with_context(|| format!("failed to find this machine's address towards {server}: set --address"))?;
+    Ok(found.ip().to_string())
+}
+
+/// Tells the nodes' keepers how the link is.
+async fn tell_link(
+    cluster: Cluster,
+    nodes: Vec<NodeSite>,
+    descriptions: Vec<watch::Sender<NodeDescription>>,
+    target: String,
+    stop: CancellationToken,
+) {
+    let mut link = cluster.remote().link();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = link.changed() => if changed.is_err() { return },
+        }
+        let state = link.borrow_and_update().clone();
+        tracing::info!(?state, "the link to the cluster has changed");
+        for (node, sender) in nodes.iter().zip(&descriptions) {
+            sender.send_replace(node.described(&state, &target));
+        }
+    }
+}
