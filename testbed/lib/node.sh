@@ -1,0 +1,57 @@
+# shellcheck shell=bash disable=SC2034,SC2154 # all parts share the variables of the driver
+# `towline node` in the background, against this testbed.
+
+node() {
+    load_or_die
+    [ "$kubernetes" = yes ] || die "it was brought up without Kubernetes; testbed up --name $name completes it"
+    if [ "${1:-}" = stop ]; then
+        node_stop
+        return
+    fi
+    if [ "${1:-}" = --no-build ]; then shift; else node_build; fi
+    link_towline
+    [ -x "$dir/bin/towline" ] || die "there is no towline; leave --no-build out"
+    node_stop
+    node_start "$@"
+}
+
+node_stop() { stop_daemon node; }
+
+node_build() {
+    command -v cargo >/dev/null || die "cargo is missing: install Rust with: curl -fsSL https://sh.rustup.rs | sh -s -- -y"
+    (cd "$here/.." && cargo build --quiet --release --locked -p towline) >&2 || die "cargo build failed"
+}
+
+# The one place that knows the node's command line. Options given to `testbed node` come last, so that they win.
+node_start() {
+    local node=towline-$name argument
+    local options=("$node" "$@")
+    for argument in "$@"; do # a name of the caller's own, for what is waited for
+        if [ "${options[0]}" = --name ]; then node=$argument; fi
+        case $argument in --name=*) node=${argument#*=} ;; esac
+        options=("$argument")
+    done
+    mkdir -p "$dir/node"
+    daemon node env TOWLINE_SSH_CONFIG="$dir/ssh/config" "$dir/bin/towline" node login --name "towline-$name" \
+        --bootstrap-kubeconfig "$dir/bootstrap.kubeconfig" --state-dir "$dir/node" --plain-http registry:5000 \
+        --address 127.0.0.1 --port "$(node_port)" "$@"
+    wait_for 60 node_is_settled "$node" || daemon_failed node "the node $node is not Ready after a minute"
+    daemon_runs node || daemon_failed node "towline node has ended"
+    echo "$node"
+}
+
+# node_is_settled NODE: it is Ready, or has ended. Approves its serving certificate meanwhile.
+node_is_settled() {
+    daemon_runs node || return 0
+    approve_serving_certificates "$1"
+    [ "$(kubectl get node "$1" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null)" = True ]
+}
+
+# approve_serving_certificates NODE: as the cluster's administrator does, for that node and that purpose only.
+approve_serving_certificates() {
+    local request
+    kubectl get certificatesigningrequests -o json 2>/dev/null | jq -r --arg user "system:node:$1" '.items[]
+        | select(.spec.signerName == "kubernetes.io/kubelet-serving" and .spec.username == $user)
+        | select((.status.conditions // []) | length == 0) | .metadata.name' |
+        while read -r request; do kubectl certificate approve "$request" >/dev/null; done
+}
