@@ -73,6 +73,14 @@ pub enum Error {
         /// Line in that file, from 1.
         line: usize,
     },
+    /// The host's certificate comes from a known authority and is not good for this host.
+    #[error("the certificate that {host} shows cannot be accepted: {why}: stop, and ask the site")]
+    HostCertificate {
+        /// Host and port.
+        host: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The link was lost or the time was up after the command had been handed over: it may have run, may be running
     /// still, or may never have started. Look before doing it again.
     #[error("the outcome of {what} on {host} is unknown: {why}")]
@@ -113,6 +121,7 @@ impl Error {
                 | Self::HostKeyUnknown { .. }
                 | Self::HostKeyChanged { .. }
                 | Self::HostKeyRevoked { .. }
+                | Self::HostCertificate { .. }
                 | Self::Invalid(_)
         )
     }
