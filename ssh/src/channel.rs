@@ -1,0 +1,302 @@
+//! One command on a connection: the channel, how it is started, and how it is ended without leaving a process behind.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use russh::client::Msg;
+use russh::{Channel, ChannelMsg, ChannelOpenFailure, ChannelReadHalf, ChannelWriteHalf, Sig};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::describe;
+use crate::command::ExitStatus;
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::frame::{Frame, Token};
+use crate::launch;
+
+/// Hosts give the slot of an ended channel free a little later (`MaxSessions`).
+const RETRY: Duration = Duration::from_millis(50);
+
+/// How long a signal may take to show before the process is looked for.
+const SIGNAL_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How long looking for a process may take.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Extended data of this type is standard error (RFC 4254, 5.2).
+pub const STDERR: u32 = 1;
+
+/// What a command has written so far, and how it ended.
+#[derive(Debug)]
+pub struct State {
+    pub stdout: Frame,
+    pub stderr: Frame,
+    pub status: Option<ExitStatus>,
+    /// The host did not start it.
+    pub refused: bool,
+    /// Nothing more will come.
+    pub closed: bool,
+}
+
+/// The state of a command, filled by a task of its own so that no channel is ever left unread.
+#[derive(Debug)]
+pub struct Progress {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+impl Progress {
+    /// Nothing has come yet.
+    pub fn new(stdout: Frame, stderr: Frame) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(State {
+                stdout,
+                stderr,
+                status: None,
+                refused: false,
+                closed: false,
+            }),
+            changed: Notify::new(),
+        })
+    }
+
+    /// The state; never held over an await.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the state gives an answer. One waiter at a time.
+    pub async fn until<T>(&self, mut answer: impl FnMut(&mut State) -> Option<T>) -> T {
+        loop {
+            if let Some(found) = answer(&mut self.state()) {
+                return found;
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    /// Takes a message of the channel.
+    pub fn take(&self, message: &ChannelMsg) {
+        let mut state = self.state();
+        match message {
+            ChannelMsg::Data { data } => state.stdout.push(data),
+            ChannelMsg::ExtendedData { data, ext: STDERR } => state.stderr.push(data),
+            ChannelMsg::ExitStatus { exit_status } => state.status = Some(ExitStatus::Code(*exit_status)),
+            ChannelMsg::ExitSignal { signal_name, .. } => state.status = Some(ExitStatus::Signal(name_of(signal_name))),
+            ChannelMsg::Failure => state.refused = true,
+            _ => return,
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// The channel has ended.
+    pub fn close(&self) {
+        self.state().closed = true;
+        self.changed.notify_one();
+    }
+
+    /// Reads a channel to its end.
+    pub async fn drain(self: Arc<Self>, mut channel: ChannelReadHalf) {
+        while let Some(message) = channel.wait().await {
+            self.take(&message);
+        }
+        self.close();
+    }
+}
+
+fn name_of(signal: &Sig) -> String {
+    match signal {
+        Sig::Custom(name) => name.clone(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// Opens a session channel, again and again until there is a slot or the time is up.
+///
+/// # Errors
+/// [`Error::NotStarted`]; [`Error::Connect`] if the link is gone.
+pub async fn open_session(connection: &Connection, deadline: Instant) -> Result<Channel<Msg>, Error> {
+    loop {
+        match connection.handle.channel_open_session().await {
+            Ok(channel) => return Ok(channel),
+            Err(russh::Error::ChannelOpenFailure(
+                ChannelOpenFailure::ConnectFailed | ChannelOpenFailure::ResourceShortage,
+            )) if Instant::now() + RETRY < deadline => tokio::time::sleep(RETRY).await,
+            Err(error @ russh::Error::ChannelOpenFailure(_)) => {
+                return Err(Error::NotStarted {
+                    host: connection.name.clone(),
+                    why: format!(
+                        "{}; MaxSessions may be too low, it should be 6 or more",
+                        describe(&error)
+                    ),
+                });
+            }
+            Err(_) => {
+                return Err(Error::Connect {
+                    host: connection.name.clone(),
+                    why: connection.why(),
+                });
+            }
+        }
+    }
+}
+
+/// A command on a channel. Dropping it ends the command if it has not ended.
+#[derive(Debug)]
+pub struct Running {
+    pub connection: Arc<Connection>,
+    pub progress: Arc<Progress>,
+    pub write: Arc<ChannelWriteHalf<Msg>>,
+    /// Asks the task that reads the channel to throw away what comes: nobody waits for it any more.
+    pub discard: CancellationToken,
+    /// The command, for messages.
+    pub what: String,
+}
+
+impl Running {
+    /// Asks the host to start the launcher. Nothing of the command has been sent when this fails.
+    ///
+    /// # Errors
+    /// [`Error::NotStarted`] or [`Error::Connect`].
+    pub async fn launch(
+        connection: Arc<Connection>,
+        token: &Token,
+        frames: (Frame, Frame),
+        what: String,
+        deadline: Instant,
+    ) -> Result<(Self, ChannelReadHalf), Error> {
+        let channel = tokio::time::timeout_at(deadline, open_session(&connection, deadline));
+        let channel = channel.await.unwrap_or_else(|_| {
+            Err(Error::NotStarted {
+                host: connection.name.clone(),
+                why: format!("the time was up before {what} got a channel"),
+            })
+        })?;
+        let (read, write) = channel.split();
+        tracing::trace!(host = connection.name, ?token, what, "starting");
+        let running = Self {
+            progress: Progress::new(frames.0, frames.1),
+            write: Arc::new(write),
+            discard: CancellationToken::new(),
+            connection,
+            what,
+        };
+        match running.write.exec(true, launch::LAUNCHER).await {
+            Ok(()) => Ok((running, read)),
+            Err(error) => Err(Error::NotStarted {
+                host: running.connection.name.clone(),
+                why: describe(&error),
+            }),
+        }
+    }
+
+    /// The error of a command that ended, or was refused, before it began.
+    pub fn not_started(&self, state: &State) -> Error {
+        let how = match (&state.status, state.refused) {
+            (_, true) => "the host refused to start a command".to_owned(),
+            (Some(status), _) => format!("the login shell ended with {status} before {} began", self.what),
+            (None, _) => format!("the login shell ended before {} began", self.what),
+        };
+        let said = [state.stdout.noise(), state.stderr.noise()].join(" ");
+        let said = said.trim();
+        Error::NotStarted {
+            host: self.connection.name.clone(),
+            why: if said.is_empty() {
+                how
+            } else {
+                format!("{how}, and said: {said}")
+            },
+        }
+    }
+
+    /// The error of a command whose end nobody saw.
+    pub fn unknown(&self) -> Error {
+        let why = match self.connection.is_closed() {
+            true => self.connection.why(),
+            false => "its channel was closed without an exit status".to_owned(),
+        };
+        Error::OutcomeUnknown {
+            host: self.connection.name.clone(),
+            what: self.what.clone(),
+            why,
+        }
+    }
+
+    /// Its process id on the far side, once it has begun.
+    fn process(&self) -> Option<u32> {
+        self.progress.state().stdout.begun()?.parse().ok()
+    }
+
+    fn has_ended(&self) -> bool {
+        let state = self.progress.state();
+        state.status.is_some() || state.closed
+    }
+
+    /// Ends the command and all processes of its group, and gives its channel free.
+    pub async fn end(&self) {
+        self.discard.cancel();
+        if !self.has_ended() {
+            // Errors below mean that the connection is gone, and with it all that can be done.
+            let _ = self.write.signal(Sig::KILL).await;
+            let _ = self.write.eof().await;
+            let ended = self
+                .progress
+                .until(|state| (state.status.is_some() || state.closed).then_some(()));
+            let signalled = tokio::time::timeout(SIGNAL_TIMEOUT, ended).await.is_ok();
+            // OpenSSH refuses signals to root's and to forced sessions, and other servers to all.
+            if let (false, Some(process)) = (signalled, self.process())
+                && tokio::time::timeout(KILL_TIMEOUT, kill_group(&self.connection, process))
+                    .await
+                    .is_err()
+            {
+                tracing::warn!(host = self.connection.name, process, "failed to end {}", self.what);
+            }
+        }
+        let _ = self.write.close().await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.discard.cancel();
+        if self.progress.state().closed {
+            return;
+        }
+        let again = Self {
+            connection: Arc::clone(&self.connection),
+            progress: Arc::clone(&self.progress),
+            write: Arc::clone(&self.write),
+            discard: self.discard.clone(),
+            what: std::mem::take(&mut self.what),
+        };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                again.end().await;
+                // It has been ended: nothing is left for its own drop.
+                again.progress.close();
+            });
+        } else {
+            again.progress.close();
+        }
+    }
+}
+
+/// Ends a process group from a channel of its own.
+async fn kill_group(connection: &Connection, process: u32) {
+    let Ok(mut channel) = open_session(connection, Instant::now() + KILL_TIMEOUT).await else {
+        return;
+    };
+    let line = launch::kill_group(process);
+    let sent = async {
+        channel.exec(false, launch::LAUNCHER).await?;
+        channel.data_bytes(line.into_bytes()).await?;
+        channel.eof().await
+    };
+    if sent.await.is_ok() {
+        while channel.wait().await.is_some() {}
+    }
+    let _ = channel.close().await;
+}
