@@ -1,0 +1,65 @@
+# shellcheck shell=bash disable=SC2154
+# The node itself, its identity and its endpoint.
+
+case_node_object() {
+    describe=$(kubectl get node "$node" -o json)
+    for part in '.status.capacity.cpu' '.status.allocatable.memory' '.status.capacity["nvidia.com/gpu"]' '.status.capacity.pods' \
+        '.status.daemonEndpoints.kubeletEndpoint.Port' '.status.nodeInfo.kubeletVersion' '.metadata.labels["kubernetes.io/hostname"]' \
+        '.spec.taints[] | select(.effect == "NoSchedule")'; do
+        printf '%s' "$describe" | jq -e "$part" >/dev/null || wrong "the node has no $part"
+    done
+    same conditions 'DiskPressure MemoryPressure NetworkUnavailable PIDPressure Ready towline.dev/ClusterReachable' \
+        "$(printf '%s' "$describe" | jq -r '[.status.conditions[].type] | sort | join(" ")')"
+    renewed() { kubectl -n kube-node-lease get lease "$node" -o 'jsonpath={.spec.renewTime}'; }
+    before=$(renewed)
+    wait_for 40 'the lease to be renewed' eval "[ \"\$(renewed)\" != '$before' ]"
+}
+
+# The node is system:node:NAME and reaches only what its own pods use.
+case_identity() {
+    certificate=$(find "$TESTBED_DIR/node" -name '*client*.crt' -o -name '*client*.pem' -o -name '*client*.cert' | head -n 1)
+    [ -n "$certificate" ] || wrong "no client certificate in $(find "$TESTBED_DIR/node")"
+    has "$(openssl x509 -noout -subject -in "$certificate")" "system:node:$node"
+    has "$(openssl x509 -noout -subject -in "$certificate")" 'system:nodes'
+    kubectl auth can-i get secrets --as "system:node:$node" --as-group system:nodes -n "$ns" >/dev/null 2>&1 && wrong 'it may read all secrets'
+    k create secret generic alien --from-literal=a=b >/dev/null
+    code=$(curl -s -o /dev/null -w '%{http_code}' --cacert "$TESTBED_CA" --cert "$certificate" --key "$(find "$TESTBED_DIR/node" -name '*client*key*' | head -n 1)" \
+        "$(kubectl config view --raw -o 'jsonpath={.clusters[0].cluster.server}')/api/v1/namespaces/$ns/secrets/alien")
+    same 'reading a secret of nobody' 403 "$code"
+}
+
+case_endpoint_is_never_open() {
+    port=$(kubectl get node "$node" -o 'jsonpath={.status.daemonEndpoints.kubeletEndpoint.Port}')
+    for path in /pods /healthz /containerLogs/default/x/y /runningpods/ /metrics; do
+        same "anonymous $path" 401 "$(curl -sk -o /dev/null -w '%{http_code}' "https://127.0.0.1:$port$path")"
+    done
+    same 'wrong token' 401 "$(curl -sk -o /dev/null -w '%{http_code}' -H 'Authorization: Bearer nonsense' "https://127.0.0.1:$port/pods")"
+    token=$(k create token default)
+    same 'token without rights' 403 "$(curl -sk -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $token" "https://127.0.0.1:$port/pods")"
+    # The certificate is the cluster's.
+    curl -s --cacert "$TESTBED_CA" -o /dev/null "https://127.0.0.1:$port/healthz" || wrong 'the serving certificate is not signed by the cluster'
+}
+
+# A good guest: one connection, no process besides sshd's own and one shell, one directory.
+case_footprint() {
+    simple quiet 'sleep 5'
+    until_phase quiet Succeeded
+    sleep 2
+    pid=$(cat "$TESTBED_DIR/run/node.pid")
+    port=$(awk 'tolower($1) == "port" { print $2; exit }' "$TOWLINE_SSH_CONFIG")
+    connections=$(ss -Htnp state established "( dport = :$port )" | grep -c "pid=$pid,")
+    same 'connections to the login node' 1 "$connections"
+    others=$(on_login "ps -u \$(id -un) -o comm= | grep -v -e sshd -e ps -e '^sh$' -e bash -e awk -e grep" | tr '\n' ' ')
+    same 'processes on the login node' '' "${others% }"
+}
+
+case_several_partitions() {
+    local second
+    "$driver" node --name "$name" --partition debug --partition long >/dev/null
+    second=$(kubectl get nodes -l towline.dev/partition=long -o 'jsonpath={.items[*].metadata.name}')
+    [ -n "$second" ] || wrong "there is no node for the partition long: $(kubectl get nodes --show-labels)"
+    (node=$second && simple far 'echo "$SLURM_JOB_PARTITION"; sleep 1')
+    wait_for 90 'the pod on the other partition' in_phase far Succeeded
+    has "$(on_login "squeue -h -t all -o '%P %j'" | grep "$(uid_of far)")" long
+    "$driver" node --name "$name" --no-build >/dev/null
+}

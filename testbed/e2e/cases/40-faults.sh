@@ -1,0 +1,47 @@
+# shellcheck shell=bash disable=SC2154,SC2016
+# What may break in between: nothing twice, nothing lost, nothing invented.
+
+case_node_killed_while_it_submits() {
+    for n in $(seq 12); do simple "p$n" 'echo ran >>/dev/null; sleep 1'; done
+    kill -KILL "$(cat "$TESTBED_DIR/run/node.pid")"
+    "$driver" node --name "$name" --no-build >/dev/null
+    for n in $(seq 12); do until_phase "p$n" Succeeded; done
+    on_login "squeue -h -t all -o '%j'" | sort | uniq -d >"$T/twice"
+    same 'jobs that were submitted twice' '' "$(cat "$T/twice")"
+}
+
+# The link is down while a pod runs: the node stays Ready, the pod goes on, and its end is told when the link is back.
+case_link_down() {
+    simple through 'sleep 8; echo through'
+    wait_for 60 'the pod to run' in_phase through Running
+    docker pause "$(container_of login)" >/dev/null
+    trap 'docker unpause "$(container_of login)" >/dev/null 2>&1 || true' EXIT
+    sleep 15
+    same ready True "$(kubectl get node "$node" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}')"
+    same phase Running "$(phase through)"
+    docker unpause "$(container_of login)" >/dev/null
+    wait_for 120 'the end of the pod' in_phase through Succeeded
+    wait_for 60 'its log' has_log through through
+}
+
+case_slurmctld_frozen() {
+    as_operator pkill -STOP slurmctld
+    trap 'as_operator pkill -CONT slurmctld' EXIT
+    simple frozen 'echo once'
+    sleep 14
+    same phase Pending "$(phase frozen)"
+    as_operator pkill -CONT slurmctld
+    wait_for 240 'the pod' in_phase frozen Succeeded
+    same 'jobs' 1 "$(jobs_of "$(uid_of frozen)" | wc -l)"
+    same log once "$(k logs frozen)"
+}
+
+case_agent_restarts_while_pods_run() {
+    simple survivor 'sleep 6; echo survived'
+    wait_for 60 'the pod to run' in_phase survivor Running
+    "$driver" node --name "$name" --no-build >/dev/null
+    until_phase survivor Succeeded
+    same log survived "$(k logs survivor)"
+    same restarts 0 "$(field survivor '{.status.containerStatuses[0].restartCount}')"
+    same jobs 1 "$(jobs_of "$(uid_of survivor)" | wc -l)"
+}
