@@ -122,7 +122,9 @@ working_directory() {
             ;;
     esac
     config=$(printf '%s' "$manifest" | tr -d ' \t\n' | sed -n 's/.*"config":{[^}]*"digest":"\([^"]*\)".*/\1/p')
-    [ -z "$config" ] || ask "blobs/$config" | tr -d '\n' | sed -n 's/.*"WorkingDir" *: *"\([^"\\]*\)".*/\1/p'
+    # The first one: what older Dockers write has another in "container_config", which is not what a container runs with.
+    [ -z "$config" ] || ask "blobs/$config" | tr -d '\n' |
+        awk 'match($0, /"WorkingDir" *: *"[^"\\]*"/) { split(substr($0, RSTART, RLENGTH), part, "\""); print part[4] }'
 }
 
 # make_lock: waits for its turn. False if somebody else has made a new version meanwhile.
