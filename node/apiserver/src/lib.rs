@@ -12,6 +12,7 @@ pub mod node;
 pub mod pods;
 pub mod references;
 pub mod status;
+mod watching;
 
 pub use error::Error;
 pub use identity::{Credentials, Session};

@@ -1,53 +1,212 @@
 //! A connection to the API server in the name of one virtual node.
 
-use std::path::Path;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use kube::Client;
-use tokio::sync::watch;
+use arc_swap::ArcSwap;
+use k8s_openapi::api::core::v1::Node;
+use kube::{Api, Client, Config};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::info;
 
 use crate::Error;
-use crate::identity::Credentials;
+use crate::identity::files::private_directory;
+use crate::identity::{Credentials, credentials, rotation};
+
+/// How long one request may take.
+pub(crate) const REQUEST: Duration = Duration::from_secs(30);
+
+/// Requests under way at once per node, watches and leases apart. Each takes a connection of its own (HTTP/1.1), so this
+/// bounds memory here and load there; more in parallel makes a burst no faster.
+const PARALLEL: usize = 32;
 
 /// A connection to the API server in the name of one virtual node. Cheap to clone.
 #[derive(Clone)]
-pub struct Session {}
+pub struct Session {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    node: String,
+    server: String,
+    directory: PathBuf,
+    ca_pem: Option<Vec<u8>>,
+    client: ArcSwap<Client>,
+    generation: watch::Sender<u64>,
+    requests: Semaphore,
+    /// Ends with the last clone of the session.
+    rotation: Mutex<Option<AbortOnDropHandle<()>>>,
+}
 
 impl Session {
-    /// Connects.
+    /// Connects in the name of `node`. What has to be kept (keys, certificates, the instance id) lies below
+    /// `state_dir/NODE`, which several nodes may share.
+    ///
+    /// With [`Credentials::Bootstrap`] this returns only when the cluster has signed the node's certificate; progress is
+    /// logged. Drop the future to give up.
     ///
     /// # Errors
     /// Credentials that cannot be used, or an API server that cannot be reached or does not accept them.
-    pub async fn connect(_node: &str, _credentials: &Credentials, _state_dir: &Path) -> Result<Self, Error> {
-        todo!()
+    pub async fn connect(node: &str, credentials: &Credentials, state_dir: &Path) -> Result<Self, Error> {
+        if node.is_empty() || node.contains(['/', '\0']) || node.starts_with('.') {
+            return Err(Error::credentials(
+                format!("{node:?} as a node's name"),
+                "it must be a DNS name",
+            ));
+        }
+        let directory = state_dir.join(node);
+        private_directory(&directory)?;
+        let ready = credentials::resolve(node, credentials, &directory).await?;
+        let session = Self::new(node, &ready.config, &directory)?;
+        session.greet().await?;
+        if let Some(plan) = ready.rotation {
+            let task = rotation::spawn(Arc::downgrade(&session.inner), plan);
+            *session
+                .inner
+                .rotation
+                .lock()
+                .unwrap_or_else(|poison| poison.into_inner()) = Some(task);
+        }
+        Ok(session)
+    }
+
+    fn new(node: &str, config: &Config, directory: &Path) -> Result<Self, Error> {
+        let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+        let client = client(config, &server)?;
+        Ok(Self::of(node, server, directory, credentials::ca_pem(config), client))
+    }
+
+    fn of(node: &str, server: String, directory: &Path, ca_pem: Option<Vec<u8>>, client: Client) -> Self {
+        let inner = Inner {
+            node: node.to_owned(),
+            server,
+            directory: directory.to_owned(),
+            ca_pem,
+            client: ArcSwap::from_pointee(client),
+            generation: watch::Sender::new(0),
+            requests: Semaphore::new(PARALLEL),
+            rotation: Mutex::new(None),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// A session over any client, for tests.
+    #[cfg(test)]
+    pub(crate) fn for_test(node: &str, client: Client, directory: &Path) -> Self {
+        Self::of(node, "https://test".to_owned(), directory, None, client)
+    }
+
+    pub(crate) fn from_inner(inner: Arc<Inner>) -> Self {
+        Self { inner }
+    }
+
+    /// One request that every node may make, so that wrong credentials are said at once.
+    async fn greet(&self) -> Result<(), Error> {
+        let nodes: Api<Node> = Api::all(self.client());
+        self.call(&format!("get node {}", self.node()), nodes.get_opt(self.node()))
+            .await?;
+        info!(
+            node = self.node(),
+            server = self.server(),
+            "connected to the API server"
+        );
+        Ok(())
     }
 
     /// The node's name.
     pub fn node(&self) -> &str {
-        todo!()
+        &self.inner.node
     }
 
     /// The API server's address, for messages.
     pub fn server(&self) -> &str {
-        todo!()
+        &self.inner.server
     }
 
     /// The node's own directory, below the state directory (0700).
     pub fn state_dir(&self) -> &Path {
-        todo!()
+        &self.inner.directory
     }
 
     /// The current client; take it anew for each request, since the rotation of the certificate replaces it.
     pub fn client(&self) -> Client {
-        todo!()
+        Client::clone(&self.inner.client.load())
     }
 
     /// The cluster's CA as this connection knows it, PEM.
     pub fn ca_pem(&self) -> Option<Vec<u8>> {
-        todo!()
+        self.inner.ca_pem.clone()
     }
 
-    /// Changes when the client was replaced.
+    /// Changes when the client was replaced: watches are started again then.
     pub fn changed(&self) -> watch::Receiver<u64> {
-        todo!()
+        self.inner.generation.subscribe()
     }
+
+    /// Replaces the client; requests under way end on the old one.
+    pub(crate) fn replace(&self, config: &Config) -> Result<(), Error> {
+        let client = client(config, self.server())?;
+        self.inner.client.store(Arc::new(client));
+        self.inner.generation.send_modify(|generation| *generation += 1);
+        Ok(())
+    }
+
+    /// A place among the requests under way.
+    pub(crate) async fn place(&self) -> Option<SemaphorePermit<'_>> {
+        // The semaphore is never closed.
+        self.inner.requests.acquire().await.ok()
+    }
+
+    /// Runs a request with a time limit and says in its error what it was.
+    ///
+    /// # Errors
+    /// [`Error::Api`] or [`Error::Timeout`].
+    pub(crate) async fn call<T>(
+        &self,
+        what: &str,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, Error> {
+        self.call_within(REQUEST, what, request).await
+    }
+
+    /// As [`Session::call`], with another limit.
+    pub(crate) async fn call_within<T>(
+        &self,
+        limit: Duration,
+        what: &str,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, Error> {
+        bounded(limit, self.server(), what, request).await
+    }
+}
+
+/// Runs a request with a time limit and says in its error what it was.
+pub(crate) async fn bounded<T>(
+    limit: Duration,
+    server: &str,
+    what: &str,
+    request: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(limit, request).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(Error::api(what, server, &error)),
+        Err(_) => Err(Error::Timeout {
+            what: what.to_owned(),
+            server: server.to_owned(),
+            after: limit,
+        }),
+    }
+}
+
+/// A client that never waits for ever: kube's default has no limit on reading.
+pub(crate) fn client(config: &Config, server: &str) -> Result<Client, Error> {
+    let mut config = config.clone();
+    config.connect_timeout = Some(Duration::from_secs(10));
+    // Longer than a watch lives, shorter than a person waits.
+    config.read_timeout = Some(crate::watching::WATCH_LIFE + Duration::from_secs(30));
+    config.reset_reader_on_write = true;
+    Client::try_from(config).map_err(|error| Error::api("make a client", server, &error))
 }
