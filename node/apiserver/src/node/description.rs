@@ -10,8 +10,11 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 pub struct NodeDescription {
     /// Our labels; foreign ones are left alone.
     pub labels: BTreeMap<String, String>,
-    /// Our taints; foreign ones are left alone.
+    /// Our lasting taints; foreign ones are left alone. Under NodeRestriction they can be set at registration only.
     pub taints: Vec<Taint>,
+    /// Taints that come and go, for example while the cluster is out of reach. Where NodeRestriction forbids them, the
+    /// condition NetworkUnavailable says the same, from which the control plane makes a `NoSchedule` taint.
+    pub transient_taints: Vec<Taint>,
     /// Our annotations; foreign ones are left alone.
     pub annotations: BTreeMap<String, String>,
     /// What there is.
@@ -24,8 +27,15 @@ pub struct NodeDescription {
     pub kubelet_port: i32,
     /// Versions and ids.
     pub node_info: NodeSystemInfo,
-    /// Conditions beside the kubelet's own five.
+    /// Conditions beside the kubelet's own five, or in place of one of them.
     pub conditions: Vec<NodeConditionSpec>,
+}
+
+impl NodeDescription {
+    /// All taints that should be there now.
+    pub(crate) fn all_taints(&self) -> impl Iterator<Item = &Taint> {
+        self.taints.iter().chain(&self.transient_taints)
+    }
 }
 
 /// A condition without its times.
@@ -39,4 +49,15 @@ pub struct NodeConditionSpec {
     pub reason: String,
     /// For a person.
     pub message: String,
+}
+
+impl NodeConditionSpec {
+    pub(crate) fn new(type_: &str, status: &str, reason: &str, message: &str) -> Self {
+        Self {
+            type_: type_.to_owned(),
+            status: status.to_owned(),
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+        }
+    }
 }
