@@ -1,15 +1,39 @@
-//! What pods refer to.
+//! What pods refer to: ConfigMaps and Secrets by name, tokens of their ServiceAccounts, and services.
+//!
+//! Objects are read one by one when they are needed, and only those that a pod bound to this node names: the Node
+//! authorizer allows no more, and with a ServiceAccount we take no more either.
 
-use k8s_openapi::api::core::v1::Pod;
-use towline_core::translate::References;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable};
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest as Request, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount};
+use kube::api::PostParams;
+use kube::runtime::watcher::Event;
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+use towline_core::translate::{References, needs};
+use towline_core::volumes::{TokenRequest, tokens};
+
+use crate::watching::{config, follow};
 use crate::{Error, Session};
+
+/// How long a first list of services is waited for.
+const SYNC: Duration = Duration::from_secs(10);
+/// Requests at once for one pod; the session bounds their sum.
+const PARALLEL: usize = 8;
 
 /// A reference could not be read (absence is not an error): try again later.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// The list of services is not complete yet.
-    #[error("the list of services of {server} is not complete yet")]
+    #[error("the list of services on {server} is not complete yet")]
     NotSynced {
         /// The API server.
         server: String,
@@ -19,21 +43,273 @@ pub enum FetchError {
     Api(#[from] Error),
 }
 
-/// Reads what pods refer to.
+/// Reads what pods refer to. Cheap to clone.
 #[derive(Clone)]
-pub struct ReferenceReader {}
+pub struct ReferenceReader {
+    services: Arc<Mutex<Services>>,
+    synced: watch::Receiver<bool>,
+    /// Ends with the last clone.
+    _watch: Arc<Option<AbortOnDropHandle<()>>>,
+}
 
 impl ReferenceReader {
-    /// Starts the one watch that is needed: services.
-    pub fn new(_sessions: &[Session]) -> Self {
-        todo!()
+    /// Starts the one watch that is needed, of services, with the first session: all are of one cluster.
+    pub fn new(sessions: &[Session]) -> Self {
+        let services = Arc::new(Mutex::new(Services::default()));
+        let (sender, synced) = watch::channel(false);
+        let task = sessions.first().cloned().map(|session| {
+            let services = Arc::clone(&services);
+            AbortOnDropHandle::new(tokio::spawn(async move {
+                follow::<Service>(&session, "services", Api::all, config(), |event| {
+                    if lock(&services).apply(event) {
+                        sender.send_replace(true);
+                    }
+                })
+                .await;
+            }))
+        });
+        Self {
+            services,
+            synced,
+            _watch: Arc::new(task),
+        }
     }
 
-    /// Reads everything that a pod refers to.
+    /// Reads everything that a pod refers to. What does not exist is left out.
+    ///
+    /// Tokens are bound to the pod and made anew by each call.
     ///
     /// # Errors
     /// Something could not be read for a reason other than absence.
-    pub async fn fetch(&self, _session: &Session, _pod: &Pod) -> Result<References, FetchError> {
-        todo!()
+    pub async fn fetch(&self, session: &Session, pod: &Pod) -> Result<References, FetchError> {
+        let namespace = pod.metadata.namespace.as_deref().unwrap_or("default");
+        let names = needs(pod);
+        let (config_maps, secrets, tokens, services) = tokio::try_join!(
+            get_all::<ConfigMap>(session, namespace, names.config_maps),
+            get_all::<Secret>(session, namespace, names.secrets),
+            request_all(session, namespace, pod, tokens(pod)),
+            self.services(session, namespace),
+        )?;
+        Ok(References {
+            config_maps,
+            secrets,
+            services,
+            tokens,
+        })
+    }
+
+    async fn services(&self, session: &Session, namespace: &str) -> Result<Vec<Service>, FetchError> {
+        let mut synced = self.synced.clone();
+        match tokio::time::timeout(SYNC, synced.wait_for(|synced| *synced)).await {
+            Ok(Ok(_)) => Ok(lock(&self.services).visible_in(namespace)),
+            _ => Err(FetchError::NotSynced {
+                server: session.server().to_owned(),
+            }),
+        }
+    }
+}
+
+fn lock(services: &Mutex<Services>) -> MutexGuard<'_, Services> {
+    services.lock().unwrap_or_else(|poison| poison.into_inner())
+}
+
+/// Reads objects of one kind by name.
+async fn get_all<K>(
+    session: &Session,
+    namespace: &str,
+    names: impl IntoIterator<Item = String>,
+) -> Result<BTreeMap<String, K>, FetchError>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+{
+    let kind = K::kind(&()).to_lowercase();
+    let one = async |name: String| -> Result<(String, Option<K>), Error> {
+        let what = format!("get {kind} {namespace}/{name}");
+        let found = patiently(async || {
+            let _place = session.place().await;
+            let api: Api<K> = Api::namespaced(session.client(), namespace);
+            session.call(&what, api.get_opt(&name)).await
+        })
+        .await?;
+        Ok((name, found))
+    };
+    let found: Vec<(String, Option<K>)> = stream::iter(names)
+        .map(one)
+        .buffer_unordered(PARALLEL)
+        .try_collect()
+        .await?;
+    Ok(found
+        .into_iter()
+        .filter_map(|(name, object)| Some((name, object?)))
+        .collect())
+}
+
+/// Asks for tokens.
+async fn request_all(
+    session: &Session,
+    namespace: &str,
+    pod: &Pod,
+    wanted: Vec<TokenRequest>,
+) -> Result<BTreeMap<TokenRequest, String>, FetchError> {
+    let account = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.service_account_name.as_deref())
+        .filter(|name| !name.is_empty())
+        .unwrap_or("default");
+    let one = async |wanted: TokenRequest| -> Result<Option<(TokenRequest, String)>, Error> {
+        let what = format!("create a token of serviceaccount {namespace}/{account}");
+        let request = token_request(pod, &wanted);
+        let answer = patiently(async || {
+            let _place = session.place().await;
+            let api: Api<ServiceAccount> = Api::namespaced(session.client(), namespace);
+            let params = PostParams::default();
+            session
+                .call(&what, api.create_token_request(account, &params, &request))
+                .await
+        })
+        .await;
+        match answer {
+            Ok(answer) => Ok(answer.status.and_then(|status| Some((wanted, status.token?)))),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    };
+    let found: Vec<_> = stream::iter(wanted)
+        .map(one)
+        .buffer_unordered(PARALLEL)
+        .try_collect()
+        .await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// A token for this pod alone: it ends with the pod.
+fn token_request(pod: &Pod, wanted: &TokenRequest) -> Request {
+    Request {
+        spec: Some(TokenRequestSpec {
+            audiences: wanted.audience.clone().map(|audience| vec![audience]),
+            expiration_seconds: Some(wanted.expiration_seconds),
+            bound_object_ref: Some(BoundObjectReference {
+                api_version: Some("v1".to_owned()),
+                kind: Some("Pod".to_owned()),
+                name: pod.metadata.name.clone(),
+                uid: pod.metadata.uid.clone(),
+            }),
+        }),
+        ..Request::default()
+    }
+}
+
+/// Tries again for a moment after a refusal: what the Node authorizer knows lags behind the binding of a pod.
+async fn patiently<T>(request: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
+    let pauses = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(50))
+        .with_max_times(6)
+        .with_jitter();
+    (|| request()).retry(pauses).when(Error::is_forbidden).await
+}
+
+/// All services by namespace and name.
+#[derive(Default)]
+struct Services {
+    current: BTreeMap<(String, String), Service>,
+    listing: BTreeMap<(String, String), Service>,
+}
+
+impl Services {
+    /// Takes an event in; says whether a list was completed.
+    fn apply(&mut self, event: Event<Service>) -> bool {
+        let key = |service: &Service| {
+            let text = |text: &Option<String>| text.clone().unwrap_or_default();
+            (text(&service.metadata.namespace), text(&service.metadata.name))
+        };
+        match event.modify(slim) {
+            Event::Init => self.listing.clear(),
+            Event::InitApply(service) => {
+                self.listing.insert(key(&service), service);
+            }
+            Event::InitDone => {
+                self.current = std::mem::take(&mut self.listing);
+                return true;
+            }
+            Event::Apply(service) => {
+                self.current.insert(key(&service), service);
+            }
+            Event::Delete(service) => {
+                self.current.remove(&key(&service));
+            }
+        }
+        false
+    }
+
+    /// Those that can become variables of a pod: its namespace's, and the API server itself.
+    fn visible_in(&self, namespace: &str) -> Vec<Service> {
+        self.current
+            .iter()
+            .filter(|((own, name), _)| own == namespace || (own == "default" && name == "kubernetes"))
+            .map(|(_, service)| service.clone())
+            .collect()
+    }
+}
+
+/// Drops what variables are not made of.
+fn slim(service: &mut Service) {
+    service.metadata.annotations = None;
+    service.metadata.labels = None;
+    service.status = None;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(namespace: &str, name: &str) -> Service {
+        let mut service = Service::default();
+        service.metadata.namespace = Some(namespace.to_owned());
+        service.metadata.name = Some(name.to_owned());
+        service
+    }
+
+    #[test]
+    fn a_pod_sees_the_services_of_its_namespace_and_the_api_server() {
+        let mut services = Services::default();
+        services.apply(Event::Init);
+        for (namespace, name) in [
+            ("default", "kubernetes"),
+            ("default", "web"),
+            ("lab", "db"),
+            ("other", "db"),
+        ] {
+            services.apply(Event::InitApply(service(namespace, name)));
+        }
+        assert!(services.apply(Event::InitDone));
+        let names = |services: &Services, namespace: &str| -> Vec<String> {
+            services
+                .visible_in(namespace)
+                .into_iter()
+                .filter_map(|service| service.metadata.name)
+                .collect()
+        };
+        assert_eq!(names(&services, "lab"), ["kubernetes", "db"]);
+        services.apply(Event::Delete(service("lab", "db")));
+        assert_eq!(names(&services, "lab"), ["kubernetes"]);
+    }
+
+    #[test]
+    fn a_token_is_bound_to_name_and_uid_of_the_pod() {
+        let mut pod = Pod::default();
+        pod.metadata.name = Some("p".to_owned());
+        pod.metadata.uid = Some("u".to_owned());
+        let wanted = TokenRequest {
+            audience: None,
+            expiration_seconds: 600,
+            place: "v/token".to_owned(),
+        };
+        let request = token_request(&pod, &wanted);
+        let spec = request.spec.unwrap();
+        assert_eq!(spec.audiences, None);
+        assert_eq!(spec.expiration_seconds, Some(600));
+        let bound = spec.bound_object_ref.unwrap();
+        assert_eq!((bound.name.as_deref(), bound.uid.as_deref()), (Some("p"), Some("u")));
     }
 }
