@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use towline_apiserver::events::{Kind, Recorder};
 use towline_apiserver::pods::BoundPod;
@@ -153,11 +153,14 @@ impl Hands {
     pub async fn submit(self, pods: Vec<(String, BoundPod)>) -> Outcome {
         let mut fates = Vec::new();
         let mut bundles = Vec::new();
-        let hands = &self;
         let prepared = futures::stream::iter(pods)
-            .map(|(uid, bound)| async move {
-                let (session, node) = (&hands.sessions[bound.session], &hands.nodes[bound.session]);
-                (uid, prepare(&bound.pod, session, &hands.references, node).await)
+            .map(|(uid, bound)| {
+                let hands = self.clone();
+                async move {
+                    let (session, node) = (&hands.sessions[bound.session], &hands.nodes[bound.session]);
+                    (uid, prepare(&bound.pod, session, &hands.references, node).await)
+                }
+                .boxed()
             })
             .buffered(API_REQUESTS)
             .collect::<Vec<_>>()

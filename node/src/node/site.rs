@@ -34,6 +34,10 @@ pub struct NodeSettings {
     pub annotations: BTreeMap<String, String>,
     /// Taints; `None` is our own one.
     pub taints: Option<Vec<Taint>>,
+    /// Where the control plane reaches the kubelet endpoint for this node; `None`: as for all.
+    pub address: Option<String>,
+    /// At which port; `None`: as for all.
+    pub port: Option<u16>,
     /// At most that many pods.
     pub max_pods: Option<u64>,
     /// Limits of the capacity, and resources that the cluster does not tell of.
@@ -144,10 +148,10 @@ impl NodeSite {
                 annotations,
                 allocatable: capacity.clone(),
                 capacity,
-                addresses: addresses(&common.address, &settings.name),
-                kubelet_port: i32::from(common.port),
+                addresses: addresses(settings.address.as_deref().unwrap_or(&common.address)),
+                kubelet_port: i32::from(settings.port.unwrap_or(common.port)),
                 node_info: node_info(common, facts),
-                conditions: Vec::new(),
+                ..NodeDescription::default()
             },
         })
     }
@@ -162,7 +166,7 @@ impl NodeSite {
             LinkState::Blocked { why } => ("False", "LinkBlocked", why.clone()),
         };
         if status == "False" {
-            description.taints.push(taint(UNREACHABLE, ""));
+            description.transient_taints.push(taint(UNREACHABLE, ""));
         }
         description.conditions.push(NodeConditionSpec {
             type_: "towline.dev/ClusterReachable".to_owned(),
@@ -265,7 +269,7 @@ fn architecture(facts: &Facts) -> String {
     .to_owned()
 }
 
-fn addresses(address: &str, _name: &str) -> Vec<NodeAddress> {
+fn addresses(address: &str) -> Vec<NodeAddress> {
     let ip = address.parse::<std::net::IpAddr>().is_ok();
     vec![NodeAddress {
         type_: if ip { "InternalIP" } else { "Hostname" }.to_owned(),
@@ -365,7 +369,7 @@ mod tests {
             why: "no route".into(),
         };
         let described = node.described(&down, "login");
-        assert!(described.taints.iter().any(|taint| taint.key == UNREACHABLE));
+        assert!(described.transient_taints.iter().any(|taint| taint.key == UNREACHABLE));
         assert_eq!(described.conditions[0].message, "no route");
     }
 }
