@@ -1,5 +1,6 @@
 //! One command on a connection: the channel, how it is started, and how it is ended without leaving a process behind.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -144,9 +145,9 @@ pub async fn open_session(connection: &Connection, deadline: Instant) -> Result<
     }
 }
 
-/// A command on a channel. Dropping it ends the command if it has not ended.
-#[derive(Debug)]
-pub struct Running {
+/// A command on a channel.
+#[derive(Clone, Debug)]
+pub struct Handles {
     pub connection: Arc<Connection>,
     pub progress: Arc<Progress>,
     pub write: Arc<ChannelWriteHalf<Msg>>,
@@ -154,6 +155,23 @@ pub struct Running {
     pub discard: CancellationToken,
     /// The command, for messages.
     pub what: String,
+}
+
+/// A command that is ended when it is dropped, if it has not ended.
+#[derive(Debug)]
+pub struct Running(Handles);
+
+impl Deref for Running {
+    type Target = Handles;
+    fn deref(&self) -> &Handles {
+        &self.0
+    }
+}
+
+impl DerefMut for Running {
+    fn deref_mut(&mut self) -> &mut Handles {
+        &mut self.0
+    }
 }
 
 impl Running {
@@ -177,13 +195,13 @@ impl Running {
         })?;
         let (read, write) = channel.split();
         tracing::trace!(host = connection.name, ?token, what, "starting");
-        let running = Self {
+        let running = Self(Handles {
             progress: Progress::new(frames.0, frames.1),
             write: Arc::new(write),
             discard: CancellationToken::new(),
             connection,
             what,
-        };
+        });
         match running.write.exec(true, launch::LAUNCHER).await {
             Ok(()) => Ok((running, read)),
             Err(error) => Err(Error::NotStarted {
@@ -192,7 +210,9 @@ impl Running {
             }),
         }
     }
+}
 
+impl Handles {
     /// The error of a command that ended, or was refused, before it began.
     pub fn not_started(&self, state: &State) -> Error {
         let how = match (&state.status, state.refused) {
@@ -265,21 +285,10 @@ impl Drop for Running {
         if self.progress.state().closed {
             return;
         }
-        let again = Self {
-            connection: Arc::clone(&self.connection),
-            progress: Arc::clone(&self.progress),
-            write: Arc::clone(&self.write),
-            discard: self.discard.clone(),
-            what: std::mem::take(&mut self.what),
-        };
+        // Without a runtime the connection ends as well, and with it the command's input.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                again.end().await;
-                // It has been ended: nothing is left for its own drop.
-                again.progress.close();
-            });
-        } else {
-            again.progress.close();
+            let handles = self.0.clone();
+            runtime.spawn(async move { handles.end().await });
         }
     }
 }

@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command as TokioCommand};
 use tokio::sync::watch;
@@ -31,7 +32,7 @@ impl Default for Local {
     }
 }
 
-fn spawn(command: &Command) -> Result<Child, Error> {
+fn spawn(command: &Command) -> Result<Group, Error> {
     let not_started = |why: String| Error::NotStarted {
         host: NAME.to_owned(),
         why,
@@ -43,9 +44,34 @@ fn spawn(command: &Command) -> Result<Child, Error> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .kill_on_drop(true)
+        .process_group(0)
         .spawn()
+        .map(Group)
         .map_err(|error| not_started(format!("{}: {error}", command.summary())))
+}
+
+/// A process and all that it starts: a group of its own, which ends with it when it is dropped.
+struct Group(Child);
+
+impl Group {
+    /// Ends all of it. The group's number cannot be another's: its first process has not been waited for.
+    fn kill(&mut self) {
+        let group = self
+            .0
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(Pid::from_raw);
+        if let Some(group) = group {
+            // An error means that nothing of it is left.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+    }
 }
 
 fn status_of(status: std::process::ExitStatus) -> ExitStatus {
@@ -64,12 +90,13 @@ async fn collect(from: impl AsyncRead + Unpin, limit: usize) -> std::io::Result<
     Ok((out.len() <= limit).then_some(out))
 }
 
-async fn finish(mut child: Child, command: &Command) -> Result<Output, Error> {
+async fn finish(mut group: Group, command: &Command) -> Result<Output, Error> {
     let lost = |why: String| Error::OutcomeUnknown {
         host: NAME.to_owned(),
         what: command.summary(),
         why,
     };
+    let child = &mut group.0;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let feed = async {
         if let Some(mut stdin) = stdin {
@@ -105,12 +132,13 @@ async fn finish(mut child: Child, command: &Command) -> Result<Output, Error> {
     })
 }
 
-struct LocalProcess(Child);
+struct LocalProcess(Group);
 
 #[async_trait]
 impl ProcessHandle for LocalProcess {
     async fn wait(&mut self) -> Result<ExitStatus, Error> {
-        self.0
+        let child = &mut self.0.0;
+        child
             .wait()
             .await
             .map(status_of)
@@ -122,8 +150,9 @@ impl ProcessHandle for LocalProcess {
     }
 
     async fn kill(&mut self) {
-        // An error means that it has ended already.
-        let _ = self.0.kill().await;
+        self.0.kill();
+        // An error means that it has been waited for already.
+        let _ = self.0.0.wait().await;
     }
 }
 
@@ -134,14 +163,15 @@ impl Remote for Local {
     }
 
     async fn run(&self, command: Command) -> Result<Output, Error> {
-        let child = spawn(&command)?;
-        tokio::time::timeout(command.timeout, finish(child, &command))
+        let group = spawn(&command)?;
+        tokio::time::timeout(command.timeout, finish(group, &command))
             .await
             .unwrap_or_else(|_| Err(Error::timed_out(NAME, command.summary(), command.timeout)))
     }
 
     async fn open(&self, command: Command) -> Result<Process, Error> {
-        let mut child = spawn(&command)?;
+        let mut group = spawn(&command)?;
+        let child = &mut group.0;
         let missing = || Error::NotStarted {
             host: NAME.to_owned(),
             why: "a stream of the process is missing".to_owned(),
@@ -153,7 +183,7 @@ impl Remote for Local {
             stdin: Some(Box::pin(stdin)),
             stdout: Box::pin(stdout),
             stderr: Box::pin(stderr),
-            handle: Box::new(LocalProcess(child)),
+            handle: Box::new(LocalProcess(group)),
         })
     }
 
