@@ -7,6 +7,7 @@ use russh::client::{Config, Handle, connect_stream};
 use russh::{Disconnect, Preferred, compression};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Answers, Log, Login, Proven};
 use crate::client::{Accepted, Client, Stop, describe};
@@ -39,6 +40,8 @@ pub struct Connection {
     /// What it goes through, kept open.
     through: Vec<Handle<Client>>,
     ended: watch::Receiver<Option<String>>,
+    /// Its end is wanted.
+    closing: CancellationToken,
     pub(crate) proven: Proven,
     pub(crate) since: Instant,
     /// For messages.
@@ -63,18 +66,32 @@ impl Connection {
         why.unwrap_or_else(|| "the link was lost".to_owned())
     }
 
-    /// Waits for its end.
-    pub fn ended(&self) -> watch::Receiver<Option<String>> {
-        self.ended.clone()
+    /// A future, not bound to this connection, of its end: the reason if it was not wanted.
+    pub fn lost(&self) -> impl Future<Output = Option<String>> + Send + 'static {
+        let (mut ended, closing) = (self.ended.clone(), self.closing.clone());
+        async move {
+            tokio::select! {
+                biased;
+                () = closing.cancelled() => None,
+                why = ended.wait_for(Option::is_some) => why.ok().and_then(|why| why.clone()),
+            }
+        }
     }
 
     /// Ends it now.
     pub async fn disconnect(&self) {
+        self.closing.cancel();
         // An error means that it has ended already.
         let _ = self.handle.disconnect(Disconnect::ByApplication, "", "").await;
         for handle in self.through.iter().rev() {
             let _ = handle.disconnect(Disconnect::ByApplication, "", "").await;
         }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.closing.cancel();
     }
 }
 
@@ -121,6 +138,7 @@ impl Route {
             handle,
             through,
             ended,
+            closing: CancellationToken::new(),
             proven,
             since: Instant::now(),
             name: name.to_owned(),

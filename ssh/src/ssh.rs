@@ -207,12 +207,10 @@ impl Inner {
 
     /// Tells the gate when the connection is lost, without keeping it.
     fn watch(&self, connection: &Arc<Connection>) {
-        let (mut ended, since) = (connection.ended(), connection.since);
+        let (lost, since) = (connection.lost(), connection.since);
         let gate = Arc::clone(&self.gate);
         tokio::spawn(async move {
-            // The sender goes without a word when we close the connection ourselves.
-            if let Ok(why) = ended.wait_for(Option::is_some).await {
-                let why = why.clone().unwrap_or_default();
+            if let Some(why) = lost.await {
                 gate.lost(why, since.elapsed());
             }
         });

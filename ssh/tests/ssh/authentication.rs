@@ -342,7 +342,7 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        run("userdel", &[&self.0]);
+        run("userdel", &["-f", &self.0]);
     }
 }
 

@@ -41,7 +41,7 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        run("userdel", &[&self.name]);
+        run("userdel", &["-f", &self.name]);
         let _ = self.home.path();
     }
 }
