@@ -9,10 +9,10 @@ die() {
 
 # wait_for SECONDS COMMAND…: until the command succeeds.
 wait_for() {
-    local tries=$(($1 * 10))
+    local until=$((SECONDS + $1))
     shift
     while ! "$@" >/dev/null 2>&1; do
-        [ $((tries -= 1)) -gt 0 ] || return 1
+        [ "$SECONDS" -lt "$until" ] || return 1
         sleep 0.1
     done
 }

@@ -24,18 +24,20 @@ node_build() {
 
 # The one place that knows the node's command line. Options given to `testbed node` come last, so that they win.
 node_start() {
-    local node=towline-$name argument
-    local options=("$node" "$@")
-    for argument in "$@"; do # a name of the caller's own, for what is waited for
-        if [ "${options[0]}" = --name ]; then node=$argument; fi
+    local node=towline-$name argument before=''
+    for argument in "$@"; do # a name of the caller's own is the one to wait for
+        if [ "$before" = --name ]; then node=$argument; fi
         case $argument in --name=*) node=${argument#*=} ;; esac
-        options=("$argument")
+        before=$argument
     done
     mkdir -p "$dir/node"
     daemon node env TOWLINE_SSH_CONFIG="$dir/ssh/config" "$dir/bin/towline" node login --name "towline-$name" \
         --bootstrap-kubeconfig "$dir/bootstrap.kubeconfig" --state-dir "$dir/node" --plain-http registry:5000 \
         --address 127.0.0.1 --port "$(node_port)" "$@"
-    wait_for 60 node_is_settled "$node" || daemon_failed node "the node $node is not Ready after a minute"
+    if ! wait_for 60 node_is_settled "$node"; then
+        node_stop
+        daemon_failed node "the node $node was not Ready after a minute"
+    fi
     daemon_runs node || daemon_failed node "towline node has ended"
     echo "$node"
 }
@@ -44,14 +46,17 @@ node_start() {
 node_is_settled() {
     daemon_runs node || return 0
     approve_serving_certificates "$1"
-    [ "$(kubectl get node "$1" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null)" = True ]
+    api "/api/v1/nodes/$1" | jq -e '.status.conditions[]? | select(.type == "Ready" and .status == "True")'
 }
 
 # approve_serving_certificates NODE: as the cluster's administrator does, for that node and that purpose only.
 approve_serving_certificates() {
     local request
-    kubectl get certificatesigningrequests -o json 2>/dev/null | jq -r --arg user "system:node:$1" '.items[]
+    api /apis/certificates.k8s.io/v1/certificatesigningrequests | jq -r --arg user "system:node:$1" '.items[]
         | select(.spec.signerName == "kubernetes.io/kubelet-serving" and .spec.username == $user)
         | select((.status.conditions // []) | length == 0) | .metadata.name' |
-        while read -r request; do kubectl certificate approve "$request" >/dev/null; done
+        while read -r request; do kubectl certificate approve "$request"; done
 }
+
+# api PATH: asks as the administrator. Looking often with kubectl would take a good part of a small machine.
+api() { curl -fsS -m 5 --cacert "$dir/pki/ca.crt" --cert "$dir/pki/admin.crt" --key "$dir/pki/admin.key" "https://127.0.0.1:$(api_port)$1"; }
