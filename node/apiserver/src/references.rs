@@ -122,19 +122,8 @@ async fn get_all<K>(
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
 {
-    let kind = K::kind(&()).to_lowercase();
-    let one = async |name: String| -> Result<(String, Option<K>), Error> {
-        let what = format!("get {kind} {namespace}/{name}");
-        let found = patiently(async || {
-            let _place = session.place().await;
-            let api: Api<K> = Api::namespaced(session.client(), namespace);
-            session.call(&what, api.get_opt(&name)).await
-        })
-        .await?;
-        Ok((name, found))
-    };
     let found: Vec<(String, Option<K>)> = stream::iter(names)
-        .map(one)
+        .map(|name| get_one(session, namespace, name))
         .buffer_unordered(PARALLEL)
         .try_collect()
         .await?;
@@ -142,6 +131,20 @@ where
         .into_iter()
         .filter_map(|(name, object)| Some((name, object?)))
         .collect())
+}
+
+async fn get_one<K>(session: &Session, namespace: &str, name: String) -> Result<(String, Option<K>), Error>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+{
+    let what = format!("get {} {namespace}/{name}", K::kind(&()).to_lowercase());
+    let found = patiently(|| async {
+        let _place = session.place().await;
+        let api: Api<K> = Api::namespaced(session.client(), namespace);
+        session.call(&what, api.get_opt(&name)).await
+    })
+    .await?;
+    Ok((name, found))
 }
 
 /// Asks for tokens.
@@ -157,30 +160,37 @@ async fn request_all(
         .and_then(|spec| spec.service_account_name.as_deref())
         .filter(|name| !name.is_empty())
         .unwrap_or("default");
-    let one = async |wanted: TokenRequest| -> Result<Option<(TokenRequest, String)>, Error> {
-        let what = format!("create a token of serviceaccount {namespace}/{account}");
-        let request = token_request(pod, &wanted);
-        let answer = patiently(async || {
-            let _place = session.place().await;
-            let api: Api<ServiceAccount> = Api::namespaced(session.client(), namespace);
-            let params = PostParams::default();
-            session
-                .call(&what, api.create_token_request(account, &params, &request))
-                .await
-        })
-        .await;
-        match answer {
-            Ok(answer) => Ok(answer.status.and_then(|status| Some((wanted, status.token?)))),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
-    };
     let found: Vec<_> = stream::iter(wanted)
-        .map(one)
+        .map(|wanted| request_one(session, namespace, account, pod, wanted))
         .buffer_unordered(PARALLEL)
         .try_collect()
         .await?;
     Ok(found.into_iter().flatten().collect())
+}
+
+async fn request_one(
+    session: &Session,
+    namespace: &str,
+    account: &str,
+    pod: &Pod,
+    wanted: TokenRequest,
+) -> Result<Option<(TokenRequest, String)>, Error> {
+    let what = format!("create a token of serviceaccount {namespace}/{account}");
+    let request = token_request(pod, &wanted);
+    let answer = patiently(|| async {
+        let _place = session.place().await;
+        let api: Api<ServiceAccount> = Api::namespaced(session.client(), namespace);
+        let params = PostParams::default();
+        session
+            .call(&what, api.create_token_request(account, &params, &request))
+            .await
+    })
+    .await;
+    match answer {
+        Ok(answer) => Ok(answer.status.and_then(|status| Some((wanted, status.token?)))),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// A token for this pod alone: it ends with the pod.
@@ -201,12 +211,15 @@ fn token_request(pod: &Pod, wanted: &TokenRequest) -> Request {
 }
 
 /// Tries again for a moment after a refusal: what the Node authorizer knows lags behind the binding of a pod.
-async fn patiently<T>(request: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
+async fn patiently<T, F>(request: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
     let pauses = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(50))
         .with_max_times(6)
         .with_jitter();
-    (|| request()).retry(pauses).when(Error::is_forbidden).await
+    request.retry(pauses).when(Error::is_forbidden).await
 }
 
 /// All services by namespace and name.

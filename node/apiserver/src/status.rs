@@ -48,8 +48,8 @@ pub async fn write(session: &Session, pod: &Pod, status: &PodStatus) -> Result<W
     match result {
         Ok(_) => Ok(Written::Done),
         Err(error) if error.is_not_found() => Ok(Written::Gone),
-        // Another UID, or (for a node's credentials) a pod of another node: only a look tells.
-        Err(error) if error.is_conflict() || error.is_forbidden() => {
+        // Another UID is "immutable" (422), and a pod of another node is forbidden to a node: only a look tells.
+        Err(error) if matches!(error.code(), Some(403 | 409 | 422)) => {
             match confirm_gone(session, namespace, name, uid).await {
                 Ok(true) => Ok(Written::Gone),
                 _ => Err(error),
@@ -81,7 +81,7 @@ pub async fn delete(session: &Session, namespace: &str, name: &str, uid: &str, g
     match result {
         Ok(_) => Ok(()),
         Err(error) if error.is_not_found() => Ok(()),
-        Err(error) if error.is_conflict() || error.is_forbidden() => {
+        Err(error) if matches!(error.code(), Some(403 | 409)) => {
             match confirm_gone(session, namespace, name, uid).await {
                 Ok(true) => Ok(()),
                 _ => Err(error),
@@ -132,9 +132,23 @@ const REMOVED: [&str; 3] = ["reason", "message", "podIP"];
 /// Lists of addresses, which a strategic merge would add to.
 const ADDRESSES: [(&str, bool); 2] = [("hostIPs", false), ("podIPs", true)];
 
+/// Without what says nothing: the API server writes `lastState: {}` where we wrote none.
+fn plain(value: Value) -> Value {
+    match value {
+        Value::Object(map) => Value::Object(
+            map.into_iter()
+                .map(|(key, value)| (key, plain(value)))
+                .filter(|(_, value)| !value.is_null() && value.as_object().is_none_or(|map| !map.is_empty()))
+                .collect(),
+        ),
+        Value::Array(list) => Value::Array(list.into_iter().map(plain).collect()),
+        value => value,
+    }
+}
+
 /// What has to be sent so that `old` becomes `new`; `None` if nothing. Compared as JSON, in which times have seconds.
 fn difference(old: &PodStatus, new: &PodStatus, now: Timestamp) -> Option<Value> {
-    let (old_json, new_json) = (json!(old), json!(new));
+    let (old_json, new_json) = (plain(json!(old)), plain(json!(new)));
     let mut changes = Map::new();
     for field in KEPT {
         if let Some(value) = new_json.get(field)
@@ -220,6 +234,13 @@ mod tests {
             "containerStatuses": [{"name": "c", "image": "i", "imageID": "", "ready": true, "restartCount": 0}],
         });
         assert_eq!(diff(same.clone(), same.clone()), None);
+        let mut defaulted = same.clone();
+        defaulted["containerStatuses"][0]["lastState"] = json!({});
+        assert_eq!(
+            diff(defaulted, same.clone()),
+            None,
+            "the API server adds what says nothing"
+        );
         let mut finer = status(same.clone());
         finer.start_time = Some(Time("2023-11-14T22:13:20.5Z".parse().unwrap()));
         assert_eq!(difference(&status(same), &finer, now()), None, "the API keeps seconds");

@@ -155,3 +155,56 @@ fn install(session: &Weak<Inner>, base: &Config, pair: &Pair) -> Result<(), Erro
 pub(crate) fn stamp(certificate: &Path, key: &Path) -> [Option<SystemTime>; 2] {
     [certificate, key].map(|path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::credentials::{Credentials, resolve};
+    use k8s_openapi::api::core::v1::Node;
+    use kube::Api;
+
+    #[tokio::test]
+    #[ignore = "needs a Kubernetes API server: KUBECONFIG"]
+    async fn a_certificate_near_its_end_is_renewed_by_itself() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let kubeconfig = std::env::var("TESTBED_BOOTSTRAP_KUBECONFIG")
+            .expect("TESTBED_BOOTSTRAP_KUBECONFIG")
+            .into();
+        let state = tempfile::tempdir().unwrap();
+        let node = "rotation-of-a-test";
+        let session = Session::connect(node, &Credentials::Bootstrap { kubeconfig }, state.path())
+            .await
+            .unwrap();
+        let file = session.state_dir().join(CLIENT_FILE);
+        let first = Pair::load(&file).unwrap().unwrap();
+        let kubeconfig = std::env::var("TESTBED_BOOTSTRAP_KUBECONFIG")
+            .expect("TESTBED_BOOTSTRAP_KUBECONFIG")
+            .into();
+        let ready = resolve(node, &Credentials::Bootstrap { kubeconfig }, session.state_dir())
+            .await
+            .unwrap();
+        let Some(Plan::Signed {
+            base,
+            mut facts,
+            directory,
+        }) = ready.rotation
+        else {
+            panic!("a bootstrapped certificate has to be rotated")
+        };
+        // As if it had been in use for long.
+        facts.not_before = SystemTime::now() - Duration::from_secs(100_000);
+        facts.not_after = SystemTime::now() + Duration::from_secs(1_000);
+        let mut changed = session.changed();
+        let weak = session.downgrade();
+        let task = spawn(weak, Plan::Signed { base, facts, directory });
+        tokio::time::timeout(Duration::from_secs(60), changed.changed())
+            .await
+            .expect("a rotation")
+            .unwrap();
+        let second = Pair::load(&file).unwrap().unwrap();
+        assert!(second.chain != first.chain && second.key != first.key);
+        let nodes: Api<Node> = Api::all(session.client());
+        nodes.get_opt(node).await.expect("the new certificate must be good");
+        drop(task);
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -34,11 +34,28 @@ pub(crate) struct Inner {
     server: String,
     directory: PathBuf,
     ca_pem: Option<Vec<u8>>,
-    client: ArcSwap<Client>,
+    clients: ArcSwap<Clients>,
     generation: watch::Sender<u64>,
     requests: Semaphore,
     /// Ends with the last clone of the session.
     rotation: Mutex<Option<AbortOnDropHandle<()>>>,
+}
+
+/// Two clients with connections of their own.
+struct Clients {
+    ordinary: Client,
+    /// For the lease. After an outage the ordinary client may hold many dead connections, and each of them would cost a
+    /// renewal its time limit.
+    vital: Client,
+}
+
+impl Clients {
+    fn new(config: &Config, server: &str) -> Result<Self, Error> {
+        Ok(Self {
+            ordinary: client(config, server)?,
+            vital: client(config, server)?,
+        })
+    }
 }
 
 impl Session {
@@ -63,7 +80,7 @@ impl Session {
         let session = Self::new(node, &ready.config, &directory)?;
         session.greet().await?;
         if let Some(plan) = ready.rotation {
-            let task = rotation::spawn(Arc::downgrade(&session.inner), plan);
+            let task = rotation::spawn(session.downgrade(), plan);
             *session
                 .inner
                 .rotation
@@ -75,17 +92,17 @@ impl Session {
 
     fn new(node: &str, config: &Config, directory: &Path) -> Result<Self, Error> {
         let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
-        let client = client(config, &server)?;
-        Ok(Self::of(node, server, directory, credentials::ca_pem(config), client))
+        let clients = Clients::new(config, &server)?;
+        Ok(Self::of(node, server, directory, credentials::ca_pem(config), clients))
     }
 
-    fn of(node: &str, server: String, directory: &Path, ca_pem: Option<Vec<u8>>, client: Client) -> Self {
+    fn of(node: &str, server: String, directory: &Path, ca_pem: Option<Vec<u8>>, clients: Clients) -> Self {
         let inner = Inner {
             node: node.to_owned(),
             server,
             directory: directory.to_owned(),
             ca_pem,
-            client: ArcSwap::from_pointee(client),
+            clients: ArcSwap::from_pointee(clients),
             generation: watch::Sender::new(0),
             requests: Semaphore::new(PARALLEL),
             rotation: Mutex::new(None),
@@ -96,7 +113,25 @@ impl Session {
     /// A session over any client, for tests.
     #[cfg(test)]
     pub(crate) fn for_test(node: &str, client: Client, directory: &Path) -> Self {
-        Self::of(node, "https://test".to_owned(), directory, None, client)
+        let clients = Clients {
+            ordinary: client.clone(),
+            vital: client,
+        };
+        Self::of(node, "https://test".to_owned(), directory, None, clients)
+    }
+
+    /// As a rotation does, for tests.
+    #[cfg(test)]
+    pub(crate) fn replace_for_test(&self, client: Client) {
+        self.install(Clients {
+            ordinary: client.clone(),
+            vital: client,
+        });
+    }
+
+    /// Does not keep the session alive.
+    pub(crate) fn downgrade(&self) -> Weak<Inner> {
+        Arc::downgrade(&self.inner)
     }
 
     pub(crate) fn from_inner(inner: Arc<Inner>) -> Self {
@@ -133,7 +168,12 @@ impl Session {
 
     /// The current client; take it anew for each request, since the rotation of the certificate replaces it.
     pub fn client(&self) -> Client {
-        Client::clone(&self.inner.client.load())
+        self.inner.clients.load().ordinary.clone()
+    }
+
+    /// The current client for what must not wait behind anything else.
+    pub(crate) fn vital_client(&self) -> Client {
+        self.inner.clients.load().vital.clone()
     }
 
     /// The cluster's CA as this connection knows it, PEM.
@@ -148,10 +188,13 @@ impl Session {
 
     /// Replaces the client; requests under way end on the old one.
     pub(crate) fn replace(&self, config: &Config) -> Result<(), Error> {
-        let client = client(config, self.server())?;
-        self.inner.client.store(Arc::new(client));
-        self.inner.generation.send_modify(|generation| *generation += 1);
+        self.install(Clients::new(config, self.server())?);
         Ok(())
+    }
+
+    fn install(&self, clients: Clients) {
+        self.inner.clients.store(Arc::new(clients));
+        self.inner.generation.send_modify(|generation| *generation += 1);
     }
 
     /// A place among the requests under way.
@@ -209,4 +252,23 @@ pub(crate) fn client(config: &Config, server: &str) -> Result<Client, Error> {
     config.read_timeout = Some(crate::watching::WATCH_LIFE + Duration::from_secs(30));
     config.reset_reader_on_write = true;
     Client::try_from(config).map_err(|error| Error::api("make a client", server, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_hangs_is_an_error_that_says_which() {
+        let hanging = std::future::pending::<Result<(), kube::Error>>();
+        let error = bounded(REQUEST, "https://a:6443", "get node n", hanging)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, Error::Timeout { .. }));
+        let text = error.to_string();
+        assert!(
+            text.contains("get node n") && text.contains("https://a:6443") && text.contains("30 s"),
+            "{text}"
+        );
+    }
 }

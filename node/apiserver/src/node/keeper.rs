@@ -256,10 +256,7 @@ impl Writer {
             {
                 Ok(written) => {
                     self.saw(written.clone());
-                    node = written;
-                    if !has_taints {
-                        return Ok(node);
-                    }
+                    return Ok(written);
                 }
                 Err(error) if error.is_forbidden() && has_taints => {
                     warn!(node = name, "the node's taints stay as they are: {error}");

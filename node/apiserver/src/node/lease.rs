@@ -99,7 +99,7 @@ pub(crate) struct Holder {
 
 impl Holder {
     fn api(&self) -> Api<Lease> {
-        Api::namespaced(self.session.client(), NAMESPACE)
+        Api::namespaced(self.session.vital_client(), NAMESPACE)
     }
 
     fn what(&self, verb: &str) -> String {

@@ -128,7 +128,7 @@ pub(crate) fn metadata_patch(
     }
     // The resources belong to the other patch: forgotten here only after they were removed there.
     next.resources
-        .extend(record.resources.iter().cloned().filter(|name| has_resource(node, name)));
+        .extend(record.resources.iter().filter(|name| has_resource(node, name)).cloned());
 
     let mut wanted = description.annotations.clone();
     wanted.insert(INSTANCE.to_owned(), instance.to_owned());
@@ -192,7 +192,7 @@ fn taints(have: &[Taint], description: &NodeDescription, record: &Applied) -> Ve
     all
 }
 
-/// Taints that should be on the Node and are not; those that keep pods away come first.
+/// Transient taints that should keep pods away and are not on the Node.
 pub(crate) fn missing_taints(node: &Node, description: &NodeDescription) -> Vec<Taint> {
     let present: BTreeSet<String> = node
         .spec
@@ -200,8 +200,8 @@ pub(crate) fn missing_taints(node: &Node, description: &NodeDescription) -> Vec<
         .flat_map(|spec| spec.taints.iter().flatten())
         .map(taint_id)
         .collect();
-    description
-        .all_taints()
+    let transient = description.transient_taints.iter();
+    transient
         .filter(|taint| taint.effect != "PreferNoSchedule" && !present.contains(&taint_id(taint)))
         .cloned()
         .collect()
@@ -423,6 +423,12 @@ mod tests {
         assert_eq!(created.spec.unwrap().taints.unwrap().len(), 1);
         let mut node = node();
         assert_eq!(missing_taints(&node, &down), [taint("towline.dev/unreachable")]);
+        let mut lasting = description();
+        lasting.taints.push(taint("towline.dev/late"));
+        assert!(
+            missing_taints(&node, &lasting).is_empty(),
+            "pods that tolerate it must still come"
+        );
         let patch = metadata_patch(&node, "me", &down, true).unwrap();
         assert_eq!(patch["spec"]["taints"].as_array().unwrap().len(), 2);
         // Applied, then gone again.
