@@ -523,6 +523,8 @@ pub struct ScannedPod {
     pub name: String,
     /// Its newest report, if it can be read.
     pub report: Option<Report>,
+    /// The last words of supervisor and batch system, if the scan was about this pod.
+    pub said: Option<String>,
 }
 
 /// Reads the answer of `pod/scan`.
@@ -545,8 +547,14 @@ pub fn scan(output: &str) -> Result<BTreeMap<String, ScannedPod>, BadAnswer> {
                     namespace: row.field(6)?.to_owned(),
                     name: row.field(7)?.to_owned(),
                     report: None,
+                    said: None,
                 };
                 pods.insert(pod.uid.clone(), pod);
+            }
+            "said" => {
+                if let Some(pod) = pods.get_mut(row.field(1)?) {
+                    pod.said = Some(row.rest(2)).filter(|text| !text.is_empty());
+                }
             }
             "report" => {
                 let text = reports.entry(row.field(1)?).or_default();

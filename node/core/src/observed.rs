@@ -30,6 +30,8 @@ pub struct RemotePod {
     pub unfound_since: Option<i64>,
     /// Since when the batch system has said that the job is over although no last report has come, seconds since 1970.
     pub over_since: Option<i64>,
+    /// The last words of supervisor and batch system, where they were asked for.
+    pub said: Option<String>,
     /// When the directory itself was read last, seconds since 1970.
     pub scanned_at: i64,
 }
@@ -89,6 +91,7 @@ impl Observed {
             pod.claimed |= found.claim.is_some();
             pod.submitting = found.submitting;
             pod.stop |= found.stop;
+            pod.said = found.said.or(pod.said.take());
             pod.scanned_at = now;
             if let Some(report) = found.report {
                 newer(pod, report);

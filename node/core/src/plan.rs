@@ -194,7 +194,11 @@ impl Shown {
                 Some(report) => View::Reported { report, job },
                 None => return None,
             },
-            Self::Died => View::Died { report, job },
+            Self::Died => View::Died {
+                report,
+                job,
+                said: remote.and_then(|remote| remote.said.as_deref()),
+            },
             Self::Lost => View::Lost {
                 message: "the pod was given to the batch system, and nothing of it is on the cluster any more",
             },

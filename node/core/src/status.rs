@@ -42,6 +42,8 @@ pub enum View<'a> {
         report: Option<&'a Report>,
         /// The batch system's last word, if there is one.
         job: Option<&'a Job>,
+        /// What supervisor and batch system wrote last.
+        said: Option<&'a str>,
     },
     /// It was submitted, and nothing of it is on the cluster any more.
     Lost {
@@ -153,7 +155,7 @@ fn verdict(view: View<'_>) -> Verdict {
             },
             _ => Verdict::default(),
         },
-        View::Died { job, .. } => {
+        View::Died { job, said, .. } => {
             let (reason, disrupted) = match job.map(|job| job.state) {
                 Some(JobState::Timeout) => ("WalltimeExceeded", false),
                 Some(JobState::Preempted) => ("Preempted", true),
@@ -164,13 +166,16 @@ fn verdict(view: View<'_>) -> Verdict {
                 Some(JobState::Gone) | None => ("JobLost", false),
                 Some(_) => ("JobFailed", false),
             };
-            let said = job.map_or_else(
+            let mut words = job.map_or_else(
                 || "the batch system does not know its job".to_owned(),
                 |job| format!("job {} ended without a last report: {}", job.id, job.text),
             );
+            if let Some(said) = said {
+                words = format!("{words}; its log ends with: {said}");
+            }
             Verdict {
                 disrupted,
-                ..failed(reason, said)
+                ..failed(reason, words)
             }
         }
         View::Lost { message } => failed("Lost", message.to_owned()),

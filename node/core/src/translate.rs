@@ -176,6 +176,9 @@ pub struct Site {
     pub default_cpus: u64,
     /// Memory in MiB of a pod that asks for none.
     pub default_memory_mb: u64,
+    /// Memory in MiB that a job gets beyond what its pod asks for: the supervisor, the container runtime and, while an image
+    /// is prepared, its conversion count against the job.
+    pub overhead_memory_mb: u64,
     /// Walltime in seconds of a pod that asks for none; `None` leaves it to the partition.
     pub default_walltime_s: Option<u64>,
     /// The partition's longest walltime, seconds.
@@ -200,6 +203,7 @@ impl Default for Site {
             qos: None,
             default_cpus: 1,
             default_memory_mb: 1024,
+            overhead_memory_mb: 256,
             default_walltime_s: None,
             max_walltime_s: None,
             image_rewrites: Vec::new(),
@@ -484,7 +488,7 @@ fn request(pod: &Pod, spec: &PodSpec, site: &Site) -> Result<Request, Fault> {
         reservation: token("the reservation", annotation("reservation"), &None)?,
         nodes: 1,
         cpus: cpus.max(1),
-        memory_mb: memory.max(1),
+        memory_mb: memory.saturating_add(site.overhead_memory_mb).max(1),
         gpus,
         gpu_type: token("the GPU type", gpu_type, &None)?,
         walltime_s,
@@ -606,7 +610,7 @@ mod tests {
             file(&bundle, "containers/00-first/container").contains("image=docker.io/library/busybox\npull=Always\n")
         );
         let request = file(&bundle, "request");
-        for line in ["cpus=3\n", "memory_mb=1024\n", "gpus=2\n"] {
+        for line in ["cpus=3\n", "memory_mb=1280\n", "gpus=2\n"] {
             assert!(request.contains(line), "{line} in {request}");
         }
         assert!(file(&bundle, "pod").contains("restart_policy=OnFailure\n"));

@@ -133,10 +133,10 @@ fn node(node: &Node) -> NodeSettings {
                 (name.clone(), quantity)
             })
             .collect(),
-        gpu_resource: node.gpu_resource().to_owned(),
+        gpu_resource: node.gpu_resource.as_str().to_owned(),
         gpu_type: node.gpu_type.clone(),
-        default_cpus: node.defaults.cpu.as_ref().map(crate::config::Quantity::whole),
-        default_memory_mb: node.defaults.memory.as_ref().map(crate::config::Quantity::mib),
+        default_cpus: Some(node.defaults.cpu.whole()),
+        default_memory_mb: Some(node.defaults.memory.mib()),
         default_walltime_s: node.defaults.walltime.map(|walltime| walltime.get().as_secs()),
         max_walltime_s: node.max_walltime.map(|walltime| walltime.get().as_secs()),
     }

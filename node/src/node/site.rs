@@ -63,6 +63,8 @@ pub struct Common {
     pub agent: String,
     /// The container runtime.
     pub runtime: String,
+    /// Memory in MiB that a job gets beyond what its pod asks for.
+    pub overhead_memory_mb: u64,
     /// Image rewrite rules.
     pub image_rewrites: Vec<ImageRewrite>,
     /// Registries that speak plain HTTP.
@@ -111,6 +113,7 @@ impl NodeSite {
             qos: settings.qos.clone(),
             default_cpus: settings.default_cpus.unwrap_or(1),
             default_memory_mb: settings.default_memory_mb.unwrap_or(1024),
+            overhead_memory_mb: common.overhead_memory_mb,
             default_walltime_s: settings.default_walltime_s,
             max_walltime_s: limit(settings.max_walltime_s),
             image_rewrites: common.image_rewrites.clone(),

@@ -88,6 +88,9 @@ pub async fn run(mut settings: Settings, cancel: CancellationToken) -> anyhow::R
         if here || cluster.batch() != "host" { "apptainer" } else { "none" }.to_owned()
     });
 
+    // The supervisor alone, or with a container runtime that may have to convert an image.
+    settings.common.overhead_memory_mb = if settings.common.runtime == "none" { 32 } else { 256 };
+
     let shown: Arc<Shown> = Arc::new(ArcSwap::from_pointee(BTreeMap::new()));
     let stop = cancel.child_token();
     settings.common.port = settings.kubelet.port;

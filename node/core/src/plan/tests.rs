@@ -46,6 +46,7 @@ fn observed(remote: Option<RemotePod>) -> Observed {
             namespace: "ns".into(),
             name: "p".into(),
             report: remote.report,
+            said: remote.said,
         };
         observed.scanned(BTreeMap::from([("u".into(), scan)]), false, remote.scanned_at);
     }

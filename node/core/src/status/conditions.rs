@@ -62,7 +62,7 @@ pub fn fill(status: &mut PodStatus, pod: &Pod, view: View<'_>, now: i64) {
     let job = match view {
         View::Waiting { job, .. } => job,
         View::Reported { report, .. } => Some(report.job.as_str()),
-        View::Died { job, report } => job
+        View::Died { job, report, .. } => job
             .map(|job| job.id.as_str())
             .or(report.map(|report| report.job.as_str())),
         View::Lost { .. } | View::NeverRan | View::Rejected(_) => None,

@@ -90,7 +90,7 @@ fn one(
     };
     let (report, died) = match view {
         View::Reported { report, .. } => (Some(report), None),
-        View::Died { report, job } => (report, Some(job)),
+        View::Died { report, job, .. } => (report, Some(job)),
         View::Lost { .. } => return before.cloned().unwrap_or(status),
         View::Waiting { reason, message, .. } => {
             let reason = if reason == "ContainerCreating" { default } else { reason };
@@ -112,9 +112,14 @@ fn one(
     let id = |run: i32| format!("towline://{uid}-{}-{run}", container.name);
     status.restart_count = found.restarts;
     status.image_id = found.image_id.clone().unwrap_or_default();
-    status.last_state = found.last.as_ref().map(|last| ContainerState {
-        terminated: Some(terminated(last, "", id((found.restarts - 1).max(0)))),
-        ..ContainerState::default()
+    status.last_state = found.last.as_ref().map(|last| {
+        // A container that waits to be started again counts the start only when it comes.
+        let waits = found.stage == ContainerStage::Waiting;
+        let run = if waits { found.restarts } else { found.restarts - 1 };
+        ContainerState {
+            terminated: Some(terminated(last, "", id(run.max(0)))),
+            ..ContainerState::default()
+        }
     });
     status.state = Some(match found.stage {
         ContainerStage::Waiting => {

@@ -192,9 +192,15 @@ fn a_job_that_died_makes_running_containers_unknown_and_never_successful() {
     let view = View::Died {
         report: Some(&last),
         job: Some(&job),
+        said: Some("exceeded memory limit"),
     };
     let found = compute(&pod("Never", false), view, None, 100);
     assert_eq!((phase(&found), found.reason.as_deref()), ("Failed", Some("OOMKilled")));
+    assert!(
+        found.message.as_ref().unwrap().ends_with("exceeded memory limit"),
+        "{:?}",
+        found.message
+    );
     let ended = |n: usize| {
         let list = found.container_statuses.as_ref().unwrap();
         list[n].state.as_ref().unwrap().terminated.clone().unwrap()
@@ -271,4 +277,7 @@ fn a_restarted_container_shows_its_last_run() {
     );
     assert_eq!(a.last_state.as_ref().unwrap().terminated.as_ref().unwrap().exit_code, 4);
     assert_eq!(a.restart_count, 2);
+    // The run that ended is the third one; the container waits for its fourth.
+    let last = a.last_state.as_ref().unwrap().terminated.as_ref().unwrap();
+    assert_eq!(last.container_id.as_deref(), Some("towline://u-a-2"));
 }
