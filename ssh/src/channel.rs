@@ -26,6 +26,9 @@ const SIGNAL_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long looking for a process may take.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a host may take to close the channel of a process that is gone.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// Extended data of this type is standard error (RFC 4254, 5.2).
 pub const STDERR: u32 = 1;
 
@@ -100,11 +103,20 @@ impl Progress {
     }
 
     /// Reads a channel to its end.
-    pub async fn drain(self: Arc<Self>, mut channel: ChannelReadHalf) {
-        while let Some(message) = channel.wait().await {
+    pub async fn drain(self: Arc<Self>, mut channel: ChannelReadHalf, stop: CancellationToken) {
+        while let Some(message) = next(&mut channel, &stop).await {
             self.take(&message);
         }
         self.close();
+    }
+}
+
+/// The next message of a channel, unless it is to be left. The library says nothing more of a channel that we close
+/// first, not even that it is closed.
+pub async fn next(channel: &mut ChannelReadHalf, stop: &CancellationToken) -> Option<ChannelMsg> {
+    tokio::select! {
+        message = channel.wait() => message,
+        () = stop.cancelled() => None,
     }
 }
 
@@ -153,6 +165,8 @@ pub struct Handles {
     pub write: Arc<ChannelWriteHalf<Msg>>,
     /// Asks the task that reads the channel to throw away what comes: nobody waits for it any more.
     pub discard: CancellationToken,
+    /// Asks it to stop reading.
+    pub stop: CancellationToken,
     /// The command, for messages.
     pub what: String,
 }
@@ -199,6 +213,7 @@ impl Running {
             progress: Progress::new(frames.0, frames.1),
             write: Arc::new(write),
             discard: CancellationToken::new(),
+            stop: CancellationToken::new(),
             connection,
             what,
         });
@@ -275,7 +290,11 @@ impl Handles {
                 tracing::warn!(host = self.connection.name, process, "failed to end {}", self.what);
             }
         }
-        let _ = self.write.close().await;
+        let closed = self.progress.until(|state| state.closed.then_some(()));
+        if tokio::time::timeout(CLOSE_TIMEOUT, closed).await.is_err() {
+            let _ = self.write.close().await;
+        }
+        self.stop.cancel();
     }
 }
 
@@ -304,8 +323,9 @@ async fn kill_group(connection: &Connection, process: u32) {
         channel.data_bytes(line.into_bytes()).await?;
         channel.eof().await
     };
-    if sent.await.is_ok() {
-        while channel.wait().await.is_some() {}
+    match sent.await {
+        Ok(()) => while channel.wait().await.is_some() {},
+        // It is gone with the connection if this fails as well.
+        Err(_) => drop(channel.close().await),
     }
-    let _ = channel.close().await;
 }

@@ -29,9 +29,9 @@ pub async fn run<P: Send + 'static>(
         Frame::to_the_end(&token, command.output_limit),
     );
     let (running, read) = Running::launch(connection, &token, frames, command.summary(), deadline).await?;
-    let progress = Arc::clone(&running.progress);
+    let (progress, stop) = (Arc::clone(&running.progress), running.stop.clone());
     tokio::spawn(async move {
-        progress.drain(read).await;
+        progress.drain(read, stop).await;
         drop(permit);
     });
     let feed = async {

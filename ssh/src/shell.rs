@@ -26,7 +26,7 @@ impl Shell {
         let token = Token::random();
         let frames = (Frame::to_the_end(&token, 0), Frame::to_the_end(&token, 0));
         let (running, read) = Running::launch(connection, &token, frames, "the shell".to_owned(), deadline).await?;
-        tokio::spawn(Arc::clone(&running.progress).drain(read));
+        tokio::spawn(Arc::clone(&running.progress).drain(read, running.stop.clone()));
         let started = async {
             let _ = running.write.data_bytes(launch::shell(&token).into_bytes()).await;
             let begun = running.progress.until(|state| match state {

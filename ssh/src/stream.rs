@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadHalf,
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::channel::{Running, STDERR};
+use crate::channel::{Handles, Running, STDERR, next};
 use crate::client::describe;
 use crate::command::{Command, ExitStatus};
 use crate::connection::Connection;
@@ -45,14 +45,7 @@ pub async fn open<L: Send + 'static>(
     let (stdin, input) = duplex(PIPE);
     let (stdout, out) = duplex(PIPE);
     let (stderr, err) = duplex(PIPE);
-    tokio::spawn(pump_process(
-        read,
-        Arc::clone(&running.progress),
-        running.discard.clone(),
-        out,
-        err,
-        lease,
-    ));
+    tokio::spawn(pump_process(read, running.clone(), out, err, lease));
     let begun = async {
         if running.write.data_bytes(line.into_bytes()).await.is_err() {
             return Err(running.unknown());
@@ -103,16 +96,10 @@ impl ProcessHandle for RemoteProcess {
 }
 
 /// Moves what a process writes into its pipes, behind the marks.
-async fn pump_process<L>(
-    mut read: ChannelReadHalf,
-    progress: Arc<crate::channel::Progress>,
-    discard: CancellationToken,
-    out: DuplexStream,
-    err: DuplexStream,
-    lease: L,
-) {
+async fn pump_process<L>(mut read: ChannelReadHalf, handles: Handles, out: DuplexStream, err: DuplexStream, lease: L) {
     let (mut out, mut err) = (Some(out), Some(err));
-    while let Some(message) = read.wait().await {
+    let progress = &handles.progress;
+    while let Some(message) = next(&mut read, &handles.stop).await {
         progress.take(&message);
         let (body, pipe) = match message {
             ChannelMsg::Data { .. } => (progress.state().stdout.take(), &mut out),
@@ -123,7 +110,7 @@ async fn pump_process<L>(
             }
             _ => continue,
         };
-        hand_over(pipe, &body, &discard).await;
+        hand_over(pipe, &body, &handles.discard).await;
     }
     progress.close();
     drop(lease);
@@ -184,8 +171,7 @@ pub async fn connect<L: Send + 'static>(
     let (theirs, ours) = duplex(PIPE);
     let (input, output) = split(ours);
     let gone = CancellationToken::new();
-    let pump = pump_connection(read, output, gone.clone(), lease);
-    tokio::spawn(pump);
+    tokio::spawn(pump_connection(read, output, gone.clone(), lease));
     tokio::spawn(feed(input, Arc::clone(&write)));
     Ok(Box::new(Forward {
         stream: theirs,
@@ -201,7 +187,7 @@ async fn pump_connection<L, W: AsyncWrite + Unpin>(
     lease: L,
 ) {
     let mut output = Some(output);
-    while let Some(message) = read.wait().await {
+    while let Some(message) = next(&mut read, &gone).await {
         match message {
             ChannelMsg::Data { data } => hand_over(&mut output, &data, &gone).await,
             ChannelMsg::Eof => {

@@ -76,6 +76,37 @@ async fn streams_share_connections_only_when_there_are_many_and_idle_ones_are_cl
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_reads_any_more_gives_its_connection_free() {
+    let sshd = Sshd::start("");
+    let ssh = Ssh::new(Options {
+        bulk_idle: Duration::from_millis(100),
+        ..sshd.options()
+    })
+    .unwrap();
+    // A process whose output fills every buffer, and a connection that the other side never ends.
+    let process = ssh.open(Command::new("yes")).await.unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let forward = ssh
+        .connect("127.0.0.1", listener.local_addr().unwrap().port())
+        .await
+        .unwrap();
+    let (mut other_side, _) = listener.accept().await.unwrap();
+    let flood = tokio::spawn(async move {
+        let zeros = vec![0; 1 << 20];
+        while tokio::io::AsyncWriteExt::write_all(&mut other_side, &zeros)
+            .await
+            .is_ok()
+        {}
+    });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(ssh.bulk_connections(), 2);
+    drop((process, forward));
+    eventually("a connection is left", || sshd.connections() == 1).await;
+    flood.await.unwrap();
+    answers(&ssh).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lost_link_is_an_unknown_outcome_and_is_found_again() {
     let mut sshd = Sshd::start("");
     let ssh = sshd.ssh();
