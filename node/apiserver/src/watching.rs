@@ -13,7 +13,7 @@ use crate::Session;
 use crate::error::chain;
 
 /// How long one watch request lives; a dead connection is noticed a few seconds later.
-pub(crate) const WATCH_LIFE: Duration = Duration::from_secs(90);
+pub(crate) const WATCH_LIFE: Duration = Duration::from_secs(120);
 
 /// The configuration of our watches.
 pub(crate) fn config() -> watcher::Config {

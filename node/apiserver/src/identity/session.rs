@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -35,6 +35,8 @@ pub(crate) struct Inner {
     directory: PathBuf,
     ca_pem: Option<Vec<u8>>,
     clients: ArcSwap<Clients>,
+    /// What the clients were made from.
+    config: Mutex<Option<Config>>,
     generation: watch::Sender<u64>,
     requests: Semaphore,
     /// Ends with the last clone of the session.
@@ -93,7 +95,13 @@ impl Session {
     fn new(node: &str, config: &Config, directory: &Path) -> Result<Self, Error> {
         let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
         let clients = Clients::new(config, &server)?;
-        Ok(Self::of(node, server, directory, credentials::ca_pem(config), clients))
+        let session = Self::of(node, server, directory, credentials::ca_pem(config), clients);
+        *session.config() = Some(config.clone());
+        Ok(session)
+    }
+
+    fn config(&self) -> MutexGuard<'_, Option<Config>> {
+        self.inner.config.lock().unwrap_or_else(|poison| poison.into_inner())
     }
 
     fn of(node: &str, server: String, directory: &Path, ca_pem: Option<Vec<u8>>, clients: Clients) -> Self {
@@ -103,6 +111,7 @@ impl Session {
             directory: directory.to_owned(),
             ca_pem,
             clients: ArcSwap::from_pointee(clients),
+            config: Mutex::new(None),
             generation: watch::Sender::new(0),
             requests: Semaphore::new(PARALLEL),
             rotation: Mutex::new(None),
@@ -186,9 +195,20 @@ impl Session {
         self.inner.generation.subscribe()
     }
 
-    /// Replaces the client; requests under way end on the old one.
+    /// Replaces the clients; requests under way end on the old ones.
     pub(crate) fn replace(&self, config: &Config) -> Result<(), Error> {
-        self.install(Clients::new(config, self.server())?);
+        let clients = Clients::new(config, self.server())?;
+        *self.config() = Some(config.clone());
+        self.install(clients);
+        Ok(())
+    }
+
+    /// Leaves all connections and makes new ones: those that hang without an end are found out by nothing else for long.
+    pub(crate) fn reconnect(&self) -> Result<(), Error> {
+        let config = self.config().clone();
+        if let Some(config) = config {
+            self.install(Clients::new(&config, self.server())?);
+        }
         Ok(())
     }
 

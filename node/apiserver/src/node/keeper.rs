@@ -16,7 +16,7 @@ use tracing::{info, warn};
 
 use crate::node::instance::Instance;
 use crate::node::lease::Holder;
-use crate::node::{NodeDescription, conditions, object};
+use crate::node::{NodeDescription, applied, conditions, object};
 use crate::watching::{follow, named};
 use crate::{Error, Session};
 
@@ -216,7 +216,7 @@ impl Writer {
     async fn bring_up_to_date(&mut self, node: Node, description: &NodeDescription) -> Result<(), Error> {
         let node = self.write_metadata(node, description).await?;
         let missing = if self.taints_refused {
-            object::missing_taints(&node, description)
+            applied::missing_taints(&node, description)
         } else {
             Vec::new()
         };

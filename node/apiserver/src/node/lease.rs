@@ -179,7 +179,7 @@ impl Holder {
     /// Renews the lease; returns only when somebody else took it.
     pub async fn keep(&self, lease: Lease, owner: watch::Receiver<Option<OwnerReference>>) -> Error {
         let mut last = Some(lease);
-        let mut failing = false;
+        let (mut failing, mut hung) = (false, false);
         let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + PERIOD, PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -189,6 +189,7 @@ impl Holder {
                 if matches!(error, Error::Taken { .. }) {
                     return error;
                 }
+                hung |= matches!(error, Error::Timeout { .. });
                 if !failing {
                     failing = true;
                     warn!(
@@ -200,6 +201,15 @@ impl Holder {
             }
             if std::mem::take(&mut failing) {
                 info!(node = self.session.node(), "the node's lease is renewed again");
+            }
+            // The other connections were made before: what hung this one hangs them still.
+            if std::mem::take(&mut hung)
+                && let Err(error) = self.session.reconnect()
+            {
+                warn!(
+                    node = self.session.node(),
+                    "failed to leave the connections that hang: {error}"
+                );
             }
         }
     }

@@ -8,4 +8,5 @@
 mod cluster;
 mod identity;
 mod node;
+mod outage;
 mod pods;
