@@ -92,7 +92,8 @@ choose_ports() {
 
 # ---- processes in the background: $dir/run/NAME holds the process id and its start, so that no other is ever killed
 
-started_at() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; }
+# started_at PID: nothing if it has ended, also where nobody has taken note of that yet (state Z).
+started_at() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | awk '$1 != "Z" { print $20 }'; }
 
 # daemon NAME COMMAND…: detached from the caller's terminal, pipes and lock. Its output is in $dir/log/NAME.log.
 daemon() {
@@ -108,12 +109,12 @@ daemon_runs() {
     read -r pid started 2>/dev/null <"$dir/run/$1" && [ -n "$started" ] && [ "$(started_at "$pid")" = "$started" ]
 }
 
-# stop_daemon NAME: asks it to end, and ends it if it does not within ten seconds.
+# stop_daemon NAME [SIGNAL]: asks it to end, and ends it if it does not within ten seconds.
 stop_daemon() {
     local pid rest
     if daemon_runs "$1"; then
         read -r pid rest <"$dir/run/$1"
-        kill "$pid" 2>/dev/null || true
+        kill -s "${2:-TERM}" "$pid" 2>/dev/null || true
         wait_for 10 daemon_ended "$1" || kill -9 "$pid" 2>/dev/null || true
     fi
     rm -f "$dir/run/$1"

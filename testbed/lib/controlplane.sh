@@ -46,9 +46,10 @@ component() {
 
 api_is_ready() { curl -fsS -m 2 --cacert "$dir/pki/ca.crt" "https://127.0.0.1:$(api_port)/readyz"; }
 
+# controlplane_down: at once, for what it holds is not needed any more.
 controlplane_down() {
     local part
-    for part in kube-scheduler kube-controller-manager kube-apiserver etcd; do stop_daemon $part; done
+    for part in kube-scheduler kube-controller-manager kube-apiserver etcd; do stop_daemon $part KILL; done
 }
 
 # controlplane_reset: an empty database, which is quicker and more thorough than deleting what is in it.

@@ -57,4 +57,4 @@ engine_down() {
     kill "$pid"
     wait_for 20 engine_ended "$pid" || say "dockerd ($pid) has not ended yet"
 }
-engine_ended() { [ ! -d "/proc/$1" ]; }
+engine_ended() { [ -z "$(started_at "$1")" ]; }
