@@ -1,13 +1,32 @@
 //! The kubelet's HTTP API: what the API server and monitoring ask a node for.
 //!
-//! Over TLS only, and nobody is anonymous: each request is authenticated ([`authentication`]) and authorized
-//! ([`authorization`]) before anything else is looked at, `/healthz` included.
+//! Over TLS only, and nobody is anonymous: each request is authenticated (`authentication`) and authorized
+//! (`authorization`) before anything else is looked at, `/healthz` included. A connection (`server`) brings requests to
+//! the `handler`, which knows the paths (`route`). A log's way: `query` → `run` → `since`, `backwards` → `logs` →
+//! `stamps` → `body`.
 
+mod answer;
+mod authentication;
+mod authorization;
+mod backwards;
+mod body;
+mod cache;
+mod container_logs;
 mod error;
+mod handler;
 mod logs;
 mod options;
+mod pod_list;
+mod query;
 mod reading;
+mod reviews;
+mod route;
+mod run;
 mod server;
+mod since;
+mod stamps;
+mod tls;
+mod user;
 
 pub use error::Error;
 pub use logs::{LogSource, LogStream};

@@ -1,0 +1,51 @@
+//! Answers to requests.
+
+use std::error::Error;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Response, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Frame;
+use serde::Serialize;
+
+/// Why a body ended early.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+/// An answer, whole or as a stream.
+pub type Answer = Response<UnsyncBoxBody<Bytes, BoxError>>;
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Words.
+pub fn text(status: StatusCode, words: impl Into<String>) -> Answer {
+    whole(status, TEXT, words.into().into())
+}
+
+/// An object.
+pub fn json(object: &impl Serialize) -> Answer {
+    match serde_json::to_vec(object) {
+        Ok(bytes) => whole(StatusCode::OK, JSON, bytes.into()),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    }
+}
+
+/// Text as it comes; an error in it cuts the answer where the client can see it.
+pub fn stream(stream: impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static) -> Answer {
+    let body = StreamBody::new(stream.map(|piece| piece.map(Frame::data)));
+    with_body(StatusCode::OK, TEXT, body.boxed_unsync())
+}
+
+fn whole(status: StatusCode, kind: HeaderValue, bytes: Bytes) -> Answer {
+    let body = Full::new(bytes).map_err(|never| match never {});
+    with_body(status, kind, body.boxed_unsync())
+}
+
+fn with_body(status: StatusCode, kind: HeaderValue, body: UnsyncBoxBody<Bytes, BoxError>) -> Answer {
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, kind);
+    answer
+}
