@@ -34,7 +34,7 @@ pub struct Flags {
     pub address: Option<String>,
     /// The port of the kubelet endpoint
     #[arg(long)]
-    pub port: Option<u16>,
+    pub port: Option<String>,
     /// An SSH configuration in place of the user's
     #[arg(long, value_name = "FILE")]
     pub ssh_config: Option<String>,
@@ -71,4 +71,89 @@ pub struct Flags {
     /// A taint of the node in place of Towline's own
     #[arg(long, value_name = "KEY[=VALUE]:EFFECT")]
     pub taint: Vec<String>,
+}
+
+impl Flags {
+    /// What was said, by flag; what was not said is left out. `--config` is not a part of the configuration.
+    pub(super) fn given(&self) -> Vec<(&'static str, Vec<String>)> {
+        let one = |flag, value: &Option<String>| (flag, value.iter().cloned().collect());
+        let switch = |flag, on: bool| (flag, on.then(|| "true".to_owned()).into_iter().collect());
+        let mut given: Vec<(&'static str, Vec<String>)> = vec![
+            one(TARGET, &self.target),
+            one("name", &self.name),
+            one("kubeconfig", &self.kubeconfig),
+            one("context", &self.context),
+            one("bootstrap-kubeconfig", &self.bootstrap_kubeconfig),
+            one("state-dir", &self.state_dir),
+            ("plain-http", self.plain_http.clone()),
+            one("address", &self.address),
+            one("port", &self.port),
+            one("ssh-config", &self.ssh_config),
+            ("identity", self.identity.clone()),
+            switch("accept-new-host-key", self.accept_new_host_key),
+            switch("no-taint", self.no_taint),
+            ("partition", self.partition.clone()),
+            one("account", &self.account),
+            one("qos", &self.qos),
+            one("runtime", &self.runtime),
+            one("batch", &self.batch),
+            one("root", &self.root),
+            ("label", self.label.clone()),
+            ("taint", self.taint.clone()),
+        ];
+        given.retain(|(_, values)| !values.is_empty());
+        given
+    }
+}
+
+/// The name of the argument that is not a flag.
+pub(super) const TARGET: &str = "target";
+
+/// Where each flag, and the environment variable that goes with it, has its place in the configuration.
+pub(super) const PLACES: [(&str, Meaning); 21] = [
+    (TARGET, Meaning::Key("target")),
+    ("name", Meaning::Name),
+    ("kubeconfig", Meaning::Key("kubernetes.kubeconfig")),
+    ("context", Meaning::Key("kubernetes.context")),
+    ("bootstrap-kubeconfig", Meaning::Key("kubernetes.bootstrapKubeconfig")),
+    ("state-dir", Meaning::Key("kubernetes.stateDir")),
+    ("plain-http", Meaning::Key("images.plainHTTP")),
+    ("address", Meaning::Key("kubelet.address")),
+    ("port", Meaning::Key("kubelet.port")),
+    ("ssh-config", Meaning::Key("ssh.configFile")),
+    ("identity", Meaning::Key("ssh.identityFiles")),
+    ("accept-new-host-key", Meaning::Key("ssh.acceptNewHostKey")),
+    ("no-taint", Meaning::NoTaint),
+    ("partition", Meaning::Partitions),
+    ("account", Meaning::EachNode("account")),
+    ("qos", Meaning::EachNode("qos")),
+    ("runtime", Meaning::Key("cluster.runtime")),
+    ("batch", Meaning::Key("cluster.batch")),
+    ("root", Meaning::Key("cluster.root")),
+    ("label", Meaning::Labels),
+    ("taint", Meaning::Taints),
+];
+
+/// What a flag means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// The value of a key.
+    Key(&'static str),
+    /// The value of a key of each node, whatever the file says about it.
+    EachNode(&'static str),
+    /// The name of the one node, or the beginning of the names of several.
+    Name,
+    /// A node for each value, in place of those of the file.
+    Partitions,
+    /// `KEY=VALUE`, for each node.
+    Labels,
+    /// `KEY[=VALUE]:EFFECT`, for each node.
+    Taints,
+    /// No taint on any node.
+    NoTaint,
+}
+
+/// The environment variable that goes with a flag.
+pub(super) fn variable(flag: &str) -> String {
+    format!("TOWLINE_{}", flag.to_uppercase().replace('-', "_"))
 }

@@ -4,14 +4,31 @@
 //! the types in [`model`] and merged, and what comes out is read into the types once. So there is one list of keys, and
 //! every value can be traced back to the line that it was written in.
 
+mod check;
+mod derive;
+mod effective;
+mod file;
 mod flags;
+mod markdown;
 mod model;
+mod names;
 mod node;
 mod path;
+mod print;
+mod problem;
+mod schema;
+mod spoken;
 mod tree;
+mod validate;
+mod validate_node;
 mod values;
 
+#[cfg(test)]
+mod tests;
+
+pub use effective::{Effective, load};
 pub use flags::Flags;
+pub use markdown::markdown;
 pub use model::{Cluster, Config, ImageFormat, Images, Kubelet, Kubernetes, Rewrite, ServingCertificate, Ssh};
-pub use node::{GPU_RESOURCE, Node, NodeDefaults, PodDefaults, Taint, TaintEffect};
-pub use values::{Duration, Quantity};
+pub use node::{Node, Taint};
+pub use schema::schema;

@@ -118,10 +118,8 @@ impl Cluster {
 pub enum ImageFormat {
     // Comments and not documentation: with documented variants the schema is a choice of constants instead of an `enum`.
     // A directory.
-    #[allow(missing_docs)]
     Sandbox,
     // One file.
-    #[allow(missing_docs)]
     Sif,
 }
 
@@ -244,12 +242,9 @@ impl Default for Kubelet {
 pub enum ServingCertificate {
     // As for ImageFormat.
     // The cluster signs it.
-    #[allow(missing_docs)]
     Csr,
     // Nobody signs it.
-    #[allow(missing_docs)]
     SelfSigned,
     // It lies in files.
-    #[allow(missing_docs)]
     Files,
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::values::{Duration, Quantity};
+use super::values::{Duration, GpuResource, Quantity};
 
 /// Declares the keys of `nodes` and, without those of a single node, of `nodeDefaults`: written once.
 macro_rules! node_keys {
@@ -58,8 +58,7 @@ node_keys! {
     /// not tell of.
     capacity: BTreeMap<String, Quantity>,
     /// The name under which GPUs are offered.
-    #[schemars(extend("x-default" = "nvidia.com/gpu"))]
-    gpu_resource: Option<String>,
+    gpu_resource: GpuResource,
     /// The batch system's word for the kind of GPU.
     #[schemars(extend("x-default" = "what the partition says"))]
     gpu_type: Option<String>,
@@ -68,16 +67,6 @@ node_keys! {
     /// The longest walltime that a pod may ask for.
     #[schemars(extend("x-default" = "the partition's limit"))]
     max_walltime: Option<Duration>,
-}
-
-/// The resource name of GPUs, unless another is configured.
-pub const GPU_RESOURCE: &str = "nvidia.com/gpu";
-
-impl Node {
-    /// The name under which GPUs are offered.
-    pub fn gpu_resource(&self) -> &str {
-        self.gpu_resource.as_deref().unwrap_or(GPU_RESOURCE)
-    }
 }
 
 /// A taint as Kubernetes writes it.
@@ -111,13 +100,10 @@ impl From<&Taint> for k8s_openapi::api::core::v1::Taint {
 pub enum TaintEffect {
     // Comments and not documentation: see ImageFormat.
     // No new pods.
-    #[allow(missing_docs)]
     NoSchedule,
     // Rather no new pods.
-    #[allow(missing_docs)]
     PreferNoSchedule,
     // No pods at all.
-    #[allow(missing_docs)]
     NoExecute,
 }
 
@@ -133,16 +119,24 @@ impl TaintEffect {
 }
 
 /// What a pod is given that asks for none.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct PodDefaults {
     /// CPUs, rounded up to whole ones.
-    #[schemars(extend("x-default" = "1"))]
-    pub cpu: Option<Quantity>,
+    pub cpu: Quantity,
     /// Memory.
-    #[schemars(extend("x-default" = "1Gi"))]
-    pub memory: Option<Quantity>,
+    pub memory: Quantity,
     /// Walltime.
     #[schemars(extend("x-default" = "the partition's default"))]
     pub walltime: Option<Duration>,
+}
+
+impl Default for PodDefaults {
+    fn default() -> Self {
+        Self {
+            cpu: Quantity::new("1"),
+            memory: Quantity::new("1Gi"),
+            walltime: None,
+        }
+    }
 }

@@ -120,6 +120,15 @@ impl Entry {
         Some(keys.remove(found).1)
     }
 
+    /// Puts a value under one key of a map, whatever characters the key has.
+    pub fn insert(&mut self, key: &str, entry: Self) {
+        let Value::Map(keys) = &mut self.value else { return };
+        match keys.iter_mut().find(|(name, _)| name == key) {
+            Some((_, found)) => *found = entry,
+            None => keys.push((key.to_owned(), entry)),
+        }
+    }
+
     /// Puts a value under a path of keys with dots between them; maps are made where there are none.
     pub fn put(&mut self, path: &str, entry: Self) {
         let (key, rest) = path

@@ -84,6 +84,11 @@ impl JsonSchema for Duration {
 pub struct Quantity(String);
 
 impl Quantity {
+    /// One that is known to be right.
+    pub(super) fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// As it was written.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -132,12 +137,6 @@ impl From<Quantity> for String {
     }
 }
 
-impl From<&Quantity> for k8s_openapi::apimachinery::pkg::api::resource::Quantity {
-    fn from(quantity: &Quantity) -> Self {
-        Self(quantity.0.clone())
-    }
-}
-
 impl JsonSchema for Quantity {
     fn inline_schema() -> bool {
         true
@@ -149,6 +148,25 @@ impl JsonSchema for Quantity {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": ["string", "number"], "format": "quantity", "examples": ["64", "1.5Gi"] })
+    }
+}
+
+/// The name under which GPUs are offered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(inline)]
+pub struct GpuResource(String);
+
+impl GpuResource {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for GpuResource {
+    fn default() -> Self {
+        Self("nvidia.com/gpu".to_owned())
     }
 }
 
@@ -169,5 +187,58 @@ impl JsonSchema for Path {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "format": PATH })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(text: &str) -> Result<Duration, String> {
+        Duration::try_from(text.to_owned())
+    }
+
+    #[test]
+    fn durations_are_read_as_go_and_slurm_write_them() {
+        for (text, seconds) in [
+            ("30s", 30),
+            ("1h30m", 5400),
+            ("2h", 7200),
+            ("2d", 172_800),
+            ("1d12h", 129_600),
+            ("1-00:00:00", 86_400),
+            ("1-12", 129_600),
+            ("02:30:00", 9000),
+        ] {
+            assert_eq!(read(text).map(|read| read.get().as_secs()), Ok(seconds), "{text}");
+        }
+        for text in [
+            "",
+            "30",
+            "0s",
+            "-5s",
+            "5 parsecs",
+            "1h-30m",
+            "d",
+            "-1d",
+            "1d-2h",
+            "99999999999999999999d",
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(seconds in 1..100_000_000_u64) {
+            let duration = Duration::seconds(seconds);
+            prop_assert_eq!(read(&duration.to_string()), Ok(duration));
+        }
+
+        #[test]
+        fn reading_never_panics(text in "[0-9dhms:. -]{0,12}|\\PC{0,12}") {
+            let _ = read(&text);
+        }
     }
 }

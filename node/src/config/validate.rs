@@ -1,0 +1,195 @@
+//! What types cannot say: names, addresses, and keys that only make sense together.
+
+use std::collections::BTreeMap;
+
+use towline_core::naming;
+use towline_core::request::Token;
+use towline_ssh::Target;
+
+use super::model::{Cluster, Config, Images, Kubelet, Kubernetes, ServingCertificate};
+use super::path::Place;
+use super::problem::Problem;
+use super::tree::Entry;
+use super::validate_node::node;
+use super::values::Duration;
+
+/// Everything that is wrong with a configuration. `tree` knows where each value comes from.
+pub fn validate(config: &Config, tree: &Entry) -> Vec<Problem> {
+    let mut findings = Findings {
+        tree,
+        problems: Vec::new(),
+    };
+    if let Some(Err(error)) = config.target.as_deref().map(Target::parse) {
+        findings.add(&"target".into(), error.to_string());
+    }
+    cluster(&config.cluster, &mut findings);
+    images(&config.images, &mut findings);
+    kubernetes(&config.kubernetes, config.nodes.len(), &mut findings);
+    kubelet(&config.kubelet, &mut findings);
+    let mut names = BTreeMap::new();
+    for (index, each) in config.nodes.iter().enumerate() {
+        let place = Place::from("nodes").index(index);
+        node(each, &place, &mut findings);
+        if let Some(earlier) = names.insert(each.name.as_str(), place.clone()) {
+            let message = format!(
+                "{earlier} is called {:?} as well: each node needs a name of its own",
+                each.name
+            );
+            findings.add(&place.key("name"), message);
+        }
+    }
+    findings.problems
+}
+
+/// Collects what is wrong.
+pub struct Findings<'a> {
+    tree: &'a Entry,
+    problems: Vec<Problem>,
+}
+
+impl Findings<'_> {
+    /// Something is wrong at a place.
+    pub fn add(&mut self, place: &Place, message: impl Into<String>) {
+        self.problems.push(Problem {
+            source: self.tree.source_of(place).clone(),
+            place: place.clone(),
+            message: message.into(),
+        });
+    }
+
+    /// Something is wrong at a place if `right` does not hold.
+    pub fn expect(&mut self, right: bool, place: &Place, message: impl FnOnce() -> String) {
+        if !right {
+            self.add(place, message());
+        }
+    }
+
+    /// A value that is given to the batch system.
+    pub fn token(&mut self, place: &Place, value: Option<&str>) {
+        if let Some(Err(error)) = value.map(|value| Token::new("the value", value)) {
+            self.add(place, error);
+        }
+    }
+}
+
+fn cluster(cluster: &Cluster, findings: &mut Findings<'_>) {
+    let place = Place::from("cluster");
+    if let Err(error) = naming::agent(&cluster.agent) {
+        findings.add(&place.key("agent"), error);
+    }
+    let root = &cluster.root;
+    let usable = (root.starts_with('/') || root.starts_with("~/")) && !root.contains(char::is_control);
+    findings.expect(usable, &place.key("root"), || {
+        format!("{root:?} is no directory that can be found on the cluster: begin with / or ~/")
+    });
+    for (key, name) in [("batch", &cluster.batch), ("runtime", &cluster.runtime)] {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+        findings.expect(!name.is_empty() && name.chars().all(fits), &place.key(key), || {
+            format!("{name:?} is no name of one: use a-z, 0-9, - and _")
+        });
+    }
+    // Faster than that is nothing that the owner of a login node would want.
+    for (key, interval, least) in [
+        ("lookInterval", cluster.look_interval, Duration::seconds(1)),
+        ("queueInterval", cluster.queue_interval, Duration::seconds(5)),
+    ] {
+        findings.expect(interval >= least, &place.key(key), || {
+            format!("{interval} is too often for a login node that others use as well: at least {least}")
+        });
+    }
+}
+
+fn images(images: &Images, findings: &mut Findings<'_>) {
+    let place = Place::from("images");
+    for (index, rule) in images.rewrites.iter().enumerate() {
+        let place = place.key("rewrites").index(index);
+        for (key, text) in [("from", &rule.from), ("to", &rule.to)] {
+            let usable = !text.is_empty() && !text.contains(|c: char| c.is_control() || c.is_whitespace());
+            findings.expect(usable, &place.key(key), || {
+                format!("{text:?} is no beginning of an image reference: write for example docker.io/")
+            });
+        }
+    }
+    for (index, host) in images.plain_http.iter().enumerate() {
+        let fits = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+        let usable = !host.is_empty() && host.chars().all(fits);
+        findings.expect(usable, &place.key("plainHTTP").index(index), || {
+            format!("{host:?} is no registry: write host or host:port, without http:// and without a path")
+        });
+    }
+}
+
+fn kubernetes(kubernetes: &Kubernetes, nodes: usize, findings: &mut Findings<'_>) {
+    let place = Place::from("kubernetes");
+    let given = [
+        ("kubeconfig", kubernetes.kubeconfig.is_some()),
+        ("context", kubernetes.context.is_some()),
+        ("clientCertificate", kubernetes.client_certificate.is_some()),
+        ("clientKey", kubernetes.client_key.is_some()),
+    ];
+    if kubernetes.bootstrap_kubeconfig.is_some() {
+        for (key, _) in given.iter().filter(|(_, given)| *given) {
+            findings.add(
+                &place.key(*key),
+                "kubernetes.bootstrapKubeconfig says it already: leave one of them out",
+            );
+        }
+        return;
+    }
+    let [(_, kubeconfig), (_, context), (_, certificate), (_, key)] = given;
+    pair(&place, ["clientCertificate", "clientKey"], [certificate, key], findings);
+    if certificate {
+        findings.expect(kubeconfig, &place.key("clientCertificate"), || {
+            "kubernetes.kubeconfig has to say which API server it is for".to_owned()
+        });
+        findings.expect(!context, &place.key("context"), || {
+            "it is not used with kubernetes.clientCertificate: make it the kubeconfig's current one".to_owned()
+        });
+        findings.expect(nodes <= 1, &place.key("clientCertificate"), || {
+            format!("it belongs to one node, and there are {nodes}: use kubernetes.bootstrapKubeconfig")
+        });
+    }
+}
+
+fn kubelet(kubelet: &Kubelet, findings: &mut Findings<'_>) {
+    let place = Place::from("kubelet");
+    if let Some(address) = kubelet.address {
+        findings.expect(!address.is_unspecified(), &place.key("address"), || {
+            unreachable_address(address)
+        });
+    }
+    let (certificate, key) = (kubelet.certificate_file.is_some(), kubelet.key_file.is_some());
+    if kubelet.serving_certificate == ServingCertificate::Files {
+        findings.expect(certificate || key, &place.key("servingCertificate"), || {
+            "kubelet.certificateFile and kubelet.keyFile have to say which files".to_owned()
+        });
+        pair(&place, ["certificateFile", "keyFile"], [certificate, key], findings);
+    } else {
+        for (key, _) in [("certificateFile", certificate), ("keyFile", key)]
+            .iter()
+            .filter(|(_, given)| *given)
+        {
+            findings.add(
+                &place.key(*key),
+                "it is used with kubelet.servingCertificate: files only",
+            );
+        }
+    }
+}
+
+/// Says that an address is one to listen on, not one to be reached at.
+pub fn unreachable_address(address: std::net::IpAddr) -> String {
+    format!("nobody can reach {address}: say the address at which the API server reaches this machine")
+}
+
+/// Two keys of which neither is enough.
+fn pair(place: &Place, keys: [&str; 2], given: [bool; 2], findings: &mut Findings<'_>) {
+    if given[0] != given[1] {
+        let (there, missing) = if given[0] {
+            (keys[0], keys[1])
+        } else {
+            (keys[1], keys[0])
+        };
+        findings.add(&place.key(there), format!("{} is missing", place.key(missing)));
+    }
+}
