@@ -48,7 +48,7 @@ base_image_up() {
     need mmdebstrap mmdebstrap
     # shellcheck disable=SC2016 # apt's own variables
     mirror=$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
-        awk '$1 == "Debian" && $2 !~ /security/ { print $2; exit }')
+        awk '$1 == "Debian" && $2 !~ /security/ && !found { print $2; found = 1 }') || true
     mirror=${mirror:-http://deb.debian.org/debian}
     say "no image registry can be reached: making $base from this machine's Debian mirror"
     mmdebstrap --quiet --variant=minbase --include=ca-certificates --aptopt='Acquire::Check-Valid-Until "false"' \

@@ -18,7 +18,7 @@ parts() {
         if running "$part"; then row "$part" running "$(container_detail "$part")"; else row "$part" stopped ''; fi
     done
     if running login; then
-        state=$(inside login sinfo -h -o '%P %a %D nodes %t' 2>&1 | paste -sd ';' | sed 's/;/; /g')
+        state=$(inside login sinfo -h -o '%P %a %D nodes %t' 2>&1 | paste -sd ';' | sed 's/;/; /g') || true
         row slurm "$(slurm_is_ready && echo running || echo stopped)" "$state"
     fi
     if [ "$kubernetes" = yes ]; then
