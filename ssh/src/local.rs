@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command as TokioCommand};
@@ -159,7 +160,7 @@ impl ProcessHandle for LocalProcess {
 #[async_trait]
 impl Remote for Local {
     async fn shell(&self, command: Command) -> Result<Output, Error> {
-        self.run(command).await
+        self.run(command.stdin(Bytes::new())).await
     }
 
     async fn run(&self, command: Command) -> Result<Output, Error> {

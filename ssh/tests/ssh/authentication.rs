@@ -39,12 +39,10 @@ async fn gets_in(options: Options) {
     assert_eq!(output.stdout, b"in\n");
 }
 
-fn refused(options: Options) -> impl Future<Output = String> {
-    async move {
-        let error = Ssh::new(options).unwrap().connect_now().await.unwrap_err();
-        assert!(matches!(error, Error::Authentication { .. }), "{error}");
-        error.to_string()
-    }
+async fn refused(options: Options) -> String {
+    let error = Ssh::new(options).unwrap().connect_now().await.unwrap_err();
+    assert!(matches!(error, Error::Authentication { .. }), "{error}");
+    error.to_string()
 }
 
 #[tokio::test]

@@ -155,6 +155,22 @@ async fn a_lost_link_is_an_unknown_outcome_and_is_found_again() {
     answers(&ssh).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_hangs_is_noticed() {
+    let sshd = Sshd::start("");
+    let lines = format!(
+        " IdentityFile {}\n ServerAliveInterval 1\n ServerAliveCountMax 1",
+        sshd.text("key")
+    );
+    let ssh = Ssh::new(sshd.configured(&lines)).unwrap();
+    answers(&ssh).await;
+    sshd.signal("STOP");
+    let error = ssh.run(Command::new("true")).await.unwrap_err();
+    sshd.signal("CONT");
+    assert!(error.to_string().contains("stopped answering"), "{error}");
+    assert!(matches!(&*ssh.link().borrow(), LinkState::Down { .. }));
+}
+
 #[tokio::test]
 async fn a_host_that_is_not_there_is_not_asked_again_at_once() {
     let mut sshd = Sshd::start("");

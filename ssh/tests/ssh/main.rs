@@ -3,6 +3,9 @@
 //! Each test starts a server of its own on a loopback port, as the current user. As root, accounts with other login shells
 //! are made as well (and removed).
 
+// As inside of test functions; most of these tests are functions that several tests call.
+#![allow(clippy::unwrap_used)]
+
 mod authentication;
 mod commands;
 mod host_keys;

@@ -136,6 +136,13 @@ impl Sshd {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
+    /// Stops all processes of the server, or lets them go on, as a host that hangs.
+    pub fn signal(&self, signal: &str) {
+        for process in descendants(self.child.as_ref().unwrap().id()) {
+            run("kill", &[&format!("-{signal}"), &process.to_string()]);
+        }
+    }
+
     /// Ends the server and all of its sessions at once, without a word to the clients.
     pub fn kill(&mut self) {
         let Some(mut child) = self.child.take() else { return };
