@@ -103,8 +103,8 @@ async fn words_and_variables_are_never_interpreted(remote: Arc<dyn Remote>) {
 
 async fn a_missing_program_ends_with_127(remote: Arc<dyn Remote>) {
     for output in [
-        remote.run(Command::new("no-such-program")).await.unwrap(),
-        remote.shell(Command::new("no-such-program")).await.unwrap(),
+        remote.run(Command::new("/no/such/program")).await.unwrap(),
+        remote.shell(Command::new("/no/such/program")).await.unwrap(),
     ] {
         assert_eq!(output.status, ExitStatus::Code(127));
     }
