@@ -205,6 +205,20 @@ impl Inner {
         }
     }
 
+    /// Connects beside the control connection. While that one stands, the link is up whatever comes of this.
+    async fn dial_another(&self) -> Result<Arc<Connection>, Error> {
+        self.gate.admit()?;
+        match self.route.dial(&self.name).await {
+            Ok(connection) => Ok(Arc::new(connection)),
+            Err(error) => {
+                if error.is_permanent() {
+                    self.gate.failed(&error);
+                }
+                Err(error)
+            }
+        }
+    }
+
     /// Tells the gate when the connection is lost, without keeping it.
     fn watch(&self, connection: &Arc<Connection>) {
         let (lost, since) = (connection.lost(), connection.since);
@@ -224,7 +238,7 @@ impl Inner {
         let _one_at_a_time = self.adding.lock().await;
         let (connection, lease) = match self.pool.lease() {
             Some(place) => place,
-            None => self.pool.add(self.dial().await?),
+            None => self.pool.add(self.dial_another().await?),
         };
         Ok((connection, Some(lease)))
     }

@@ -161,6 +161,7 @@ async fn too_much_output_is_an_error_and_not_a_cut(remote: Arc<dyn Remote>) {
 }
 
 async fn a_command_that_takes_too_long_is_ended_with_its_children(remote: Arc<dyn Remote>) {
+    remote.run(Command::new("true")).await.unwrap();
     let marker = unique("long");
     let script = format!("sh -c 'sleep 600; :' {marker}; :");
     let error = remote
@@ -186,13 +187,20 @@ async fn a_shell_command_that_takes_too_long_is_ended_and_the_next_one_works(rem
 }
 
 async fn a_command_that_nobody_waits_for_any_more_is_ended(remote: Arc<dyn Remote>) {
-    let (one, two) = (unique("dropped"), unique("dropped"));
-    let command = |marker: &str| sh(&format!("sh -c 'sleep 600; :' {marker}; :"));
-    let run = remote.run(command(&one));
-    assert!(tokio::time::timeout(Duration::from_millis(1000), run).await.is_err());
-    let shell = remote.shell(command(&two));
-    assert!(tokio::time::timeout(Duration::from_millis(1000), shell).await.is_err());
-    eventually("a child is still there", || !runs(&one) && !runs(&two)).await;
+    for shell in [false, true] {
+        let marker = unique("dropped");
+        let command = sh(&format!("sh -c 'sleep 600; :' {marker}; :"));
+        let used = Arc::clone(&remote);
+        let waiting = tokio::spawn(async move {
+            match shell {
+                true => used.shell(command).await,
+                false => used.run(command).await,
+            }
+        });
+        eventually("it did not start", || runs(&marker)).await;
+        waiting.abort();
+        eventually("the child is still there", || !runs(&marker)).await;
+    }
     assert!(remote.shell(Command::new("true")).await.unwrap().status.success());
 }
 
