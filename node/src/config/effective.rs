@@ -118,11 +118,6 @@ fn forget(entry: &mut Entry, part: &Json) {
 }
 
 impl Effective {
-    /// Where the value at a place (`kubelet.port`) comes from.
-    pub fn source(&self, place: &str) -> &Source {
-        self.tree.source_of(&Place::from(place))
-    }
-
     /// All values with their sources.
     pub(super) fn tree(&self) -> &Entry {
         &self.tree

@@ -2,9 +2,12 @@
 
 use clap::Args;
 
-/// Each of them can also be given as an environment variable: `--ssh-config` as `TOWLINE_SSH_CONFIG`.
+const HELP: &str = "Each flag has an environment variable: --ssh-config is TOWLINE_SSH_CONFIG, TARGET is TOWLINE_TARGET; \
+lists have spaces between their items. The command line is stronger than the environment, and that than the file.";
+
+/// The flags of the configuration. The environment stands in for each of them: `TOWLINE_SSH_CONFIG` for `--ssh-config`.
 #[derive(Debug, Clone, Default, Args)]
-#[command(args_override_self = true)]
+#[command(args_override_self = true, after_help = HELP)]
 pub struct Flags {
     /// The login node: user@host:port, or an alias of the SSH configuration
     pub target: Option<String>,

@@ -26,9 +26,9 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-pub use effective::{Effective, load};
+pub use effective::load;
 pub use flags::Flags;
 pub use markdown::markdown;
-pub use model::{Cluster, Config, ImageFormat, Images, Kubelet, Kubernetes, Rewrite, ServingCertificate, Ssh};
-pub use node::{Node, Taint};
+pub use model::{Config, Kubernetes, ServingCertificate};
+pub use node::Node;
 pub use schema::schema;

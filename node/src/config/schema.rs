@@ -16,8 +16,8 @@ pub fn schema() -> Json {
 /// Leaves out defaults that say nothing: of whole groups of keys, and where words say more.
 fn tidy(schema: &mut Json) {
     let Some(keys) = schema.as_object_mut() else { return };
-    let says_nothing = |default: &Json| default.is_object() || default.is_null();
-    if keys.contains_key("x-default") || keys.get("default").is_some_and(says_nothing) {
+    let group = keys.contains_key("properties");
+    if group || keys.contains_key("x-default") || keys.get("default").is_some_and(Json::is_null) {
         keys.shift_remove("default");
     }
     let below = keys
@@ -94,7 +94,7 @@ pub fn expected(schema: &Json) -> String {
         return format!("one of {}", choices.join(", "));
     }
     let one = |kind: &str| match (kind, format(schema)) {
-        ("string", Some("duration")) => "a duration (30s, 1h30m, 1-00:00:00)".to_owned(),
+        ("string", Some("time-span")) => "a duration (30s, 1h30m, 1-00:00:00)".to_owned(),
         ("string", Some("quantity")) => "a quantity (64, 500m, 1.5Gi)".to_owned(),
         ("string", Some("ip")) => "an IP address".to_owned(),
         ("string", Some("path")) => "a path".to_owned(),

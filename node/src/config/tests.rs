@@ -7,6 +7,8 @@ use clap::{CommandFactory, Parser};
 
 use super::effective::{Effective, load_with};
 use super::flags::{Flags, PLACES, TARGET, variable};
+use super::path::Place;
+use super::tree::Source;
 use super::{markdown, schema};
 
 #[derive(Parser)]
@@ -40,6 +42,12 @@ fn fails(file: &str, variables: &[(&str, &str)], line: &str) -> String {
     match load(file, variables, line) {
         Ok(effective) => panic!("it was taken:\n{}", effective.to_yaml()),
         Err(error) => format!("{error:#}"),
+    }
+}
+
+impl Effective {
+    fn source(&self, place: &str) -> &Source {
+        self.tree().source_of(&Place::from(place))
     }
 }
 
@@ -376,12 +384,7 @@ fn what_is_wrong_in_a_file_is_said_with_line_key_and_what_would_be_right() {
         ("target: a\ntarget: b", &["is not YAML", "duplicate", "line 2"]),
         ("[a]", &["site.yaml:1: the configuration has to be a map of keys"]),
     ] {
-        let message = fails(file, &[], "login");
-        let message = if file.contains("target:") {
-            fails(file, &[], "")
-        } else {
-            message
-        };
+        let message = fails(file, &[], "");
         for part in expected {
             assert!(message.contains(part), "{file}\n  says: {message}\n  and not: {part}");
         }
@@ -431,7 +434,7 @@ fn what_is_wrong_elsewhere_is_said_with_its_flag_or_variable() {
         (
             "",
             &[],
-            "login --account -x",
+            "login --account=-x",
             "command line --account: nodes[0].account: the value \"-x\" cannot",
         ),
         ("", &[], "login --name=-", "command line --name: nodes[0].name"),

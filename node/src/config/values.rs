@@ -74,7 +74,7 @@ impl JsonSchema for Duration {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "format": "duration", "examples": ["30s", "1h30m", "1-00:00:00"] })
+        json_schema!({ "type": "string", "format": "time-span", "examples": ["30s", "1h30m", "1-00:00:00"] })
     }
 }
 
