@@ -24,9 +24,9 @@ pub struct Options {
     pub target: String,
     /// The configuration to read in place of `~/.ssh/config` and `/etc/ssh/ssh_config`.
     pub config_file: Option<PathBuf>,
-    /// Private keys to offer before those of the configuration.
+    /// Private keys to offer to the target, before those of the configuration. Hosts on the way have their own.
     pub identity_files: Vec<PathBuf>,
-    /// `known_hosts` to read in place of the configured ones; the first takes what is accepted.
+    /// `known_hosts` to read in place of the configured ones, for every host on the way; the first takes what is accepted.
     pub known_hosts_files: Vec<PathBuf>,
     /// Accept the key of a host that is not known yet, once, and write it down. A changed key is never accepted.
     pub accept_new_host_key: bool,
