@@ -61,7 +61,7 @@ has_log() { k logs "$1" | grep -q "$2"; }
 # on_login COMMAND: as the account, on the login node.
 on_login() { ssh -F "$TOWLINE_SSH_CONFIG" -o LogLevel=ERROR "$TOWLINE_TARGET" "$1" 2>/dev/null | grep -v '^\*\*\*' || true; }
 # container_of ROLE; as_operator COMMAND…: as root beside slurmctld.
-container_of() { docker ps -aq --filter "name=${TESTBED_NAME}[-_]$1"; }
+container_of() { echo "towline-$TESTBED_NAME-$1"; }
 as_operator() { docker exec "$(container_of ctl)" "$@"; }
 uid_of() { field "$1" '{.metadata.uid}'; }
 # jobs_of UID: ids of all jobs that ever had this pod's name.

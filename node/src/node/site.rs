@@ -73,8 +73,6 @@ pub struct Common {
     pub image_format: String,
     /// Where the control plane reaches the kubelet endpoint.
     pub address: String,
-    /// Port of the kubelet endpoint.
-    pub port: u16,
     /// Where the cluster is, for a person.
     pub target: String,
     /// The batch system.
@@ -90,7 +88,7 @@ pub struct NodeSite {
     pub site: Site,
     /// What admission needs.
     pub facts: NodeFacts,
-    /// What the API server is told, without the state of the link.
+    /// What the API server is told, without the state of the link; the port of the kubelet endpoint is filled in when it is open.
     pub description: NodeDescription,
 }
 
@@ -152,7 +150,6 @@ impl NodeSite {
                 allocatable: capacity.clone(),
                 capacity,
                 addresses: addresses(settings.address.as_deref().unwrap_or(&common.address)),
-                kubelet_port: i32::from(settings.port.unwrap_or(common.port)),
                 node_info: node_info(common, facts),
                 ..NodeDescription::default()
             },

@@ -20,6 +20,7 @@ use towline_cluster::Cluster;
 use towline_ssh::Remote;
 
 use super::effects::Hands;
+use super::endpoint;
 use super::pace::Pace;
 use super::reconcile::{Reconcile, Shown};
 use super::site::{Common, NodeSettings, NodeSite};
@@ -52,7 +53,7 @@ pub struct Settings {
 pub struct KubeletSettings {
     /// Where the control plane reaches it; `None`: the address of this machine towards the API server.
     pub address: Option<String>,
-    /// Its port; 0 is any.
+    /// Its port; 0 is any. A second node has the next one, and so on.
     pub port: u16,
     /// Its certificate.
     pub serving: Serving,
@@ -93,12 +94,15 @@ pub async fn run(mut settings: Settings, cancel: CancellationToken) -> anyhow::R
 
     let shown: Arc<Shown> = Arc::new(ArcSwap::from_pointee(BTreeMap::new()));
     let stop = cancel.child_token();
-    settings.common.port = settings.kubelet.port;
-    let nodes = settings
-        .nodes
-        .iter()
-        .map(|node| NodeSite::new(node, &settings.common, &facts, &partitions))
-        .collect::<anyhow::Result<Vec<_>>>()?;
+    let mut nodes = Vec::new();
+    for (n, (session, node)) in sessions.iter().zip(&settings.nodes).enumerate() {
+        let mut site = NodeSite::new(node, &settings.common, &facts, &partitions)?;
+        let addresses = &site.description.addresses;
+        let endpoint =
+            endpoint::open(n, session, addresses, &settings.kubelet, shown.clone(), cluster.clone(), stop.clone()).await?;
+        site.description.kubelet_port = i32::from(node.port.unwrap_or(endpoint.address.port()));
+        nodes.push(site);
+    }
     for node in &nodes {
         let partition = node.site.partition.as_deref().unwrap_or("-");
         let cpus = &node.description.capacity["cpu"].0;

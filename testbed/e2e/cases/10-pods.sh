@@ -81,18 +81,20 @@ case_bytes_arrive() {
         | ("x" * 100000) as $long
         | {apiVersion: "v1", kind: "Pod", metadata: {name: "bytes"},
            spec: {nodeName: $node, restartPolicy: "Never", containers: [{name: "main", image: $image,
-             command: ["sh", "-c", "printf %s \"$ODD\" | md5sum; printf %s \"$LONG\" | md5sum; for w in \"$@\"; do printf %s \"$w\" | md5sum; done; env | grep -c ^my.dotted=", "-rf"],
+             command: ["sh", "-c", "printf %s \"$ODD\" | md5sum; printf %s \"$LONG\" | md5sum; for w in \"$@\"; do printf %s \"$w\" | md5sum; done", "-rf"],
              args: [$odd, "-n", "", "--", "$(NOPE)", $long],
-             env: [{name: "ODD", value: $odd}, {name: "LONG", value: $long}, {name: "my.dotted", value: "1"}]}]}}' >"$T/pod.json"
+             env: [{name: "ODD", value: $odd}, {name: "LONG", value: $long}]},
+             {name: "names", image: $image, command: ["env"], env: [{name: "my.dotted-name", value: "1"}, {name: "UID", value: "x"}]}]}}' >"$T/pod.json"
     k apply -f "$T/pod.json" >/dev/null
     {
         for path in '.env[0].value' '.env[1].value' '.args[0]' '.args[1]' '.args[2]' '.args[3]' '.args[4]' '.args[5]'; do
             jq -j ".spec.containers[0]$path" "$T/pod.json" | md5sum
         done
-        echo 1
     } >"$T/expected"
     until_phase bytes Succeeded
-    k logs bytes >"$T/got"
+    k logs bytes -c main >"$T/got"
+    # Names that no shell can export arrive as well.
+    same 'odd names' 2 "$(k logs bytes -c names | grep -c -e '^my.dotted-name=1$' -e '^UID=x$')"
     diff "$T/expected" "$T/got"
 }
 

@@ -1,0 +1,90 @@
+//! The kubelet endpoint of each node: where it listens, what it shows, and which pods it knows.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use anyhow::Context;
+use k8s_openapi::api::core::v1::{NodeAddress, Pod};
+use tokio_util::sync::CancellationToken;
+use towline_apiserver::Session;
+use towline_apiserver::identity::{client_ca, serving};
+use towline_apiserver::pods::BoundPod;
+use towline_cluster::Cluster;
+use towline_kubelet_api::{Options, Pods, Serving, serve};
+
+use super::reconcile::Shown;
+use super::start::KubeletSettings;
+
+/// The pods of one node as the loop knows them.
+struct NodePods {
+    shown: Arc<Shown>,
+    session: usize,
+}
+
+impl NodePods {
+    fn ours(&self, bound: &BoundPod) -> bool {
+        bound.session == self.session
+    }
+}
+
+impl Pods for NodePods {
+    fn find(&self, namespace: &str, name: &str) -> Option<Arc<Pod>> {
+        let pods = self.shown.load();
+        let mut found = pods.values().filter(|bound| self.ours(bound)).map(|bound| &bound.pod);
+        found
+            .find(|pod| pod.metadata.namespace.as_deref() == Some(namespace) && pod.metadata.name.as_deref() == Some(name))
+            .cloned()
+    }
+
+    fn all(&self) -> Vec<Arc<Pod>> {
+        let pods = self.shown.load();
+        pods.values().filter(|bound| self.ours(bound)).map(|bound| bound.pod.clone()).collect()
+    }
+}
+
+/// Opens the endpoint of node number `n`: the first on the configured port, each further one on the next.
+///
+/// # Errors
+/// The port is taken, or a certificate cannot be used.
+pub async fn open(
+    n: usize,
+    session: &Session,
+    addresses: &[NodeAddress],
+    settings: &KubeletSettings,
+    shown: Arc<Shown>,
+    cluster: Cluster,
+    stop: CancellationToken,
+) -> anyhow::Result<Serving> {
+    let port = match settings.port {
+        0 => 0,
+        first => first.checked_add(u16::try_from(n)?).context("there is no port left for the kubelet endpoint")?,
+    };
+    let certificate = serving(session, &settings.serving, addresses, stop.clone()).await?;
+    let client_ca = match client_ca(session, settings.client_ca_file.as_deref()).await {
+        Ok(found) => {
+            tracing::debug!(source = found.source, "the CA of client certificates");
+            Some(found.pem)
+        }
+        Err(error) if settings.client_ca_file.is_none() => {
+            tracing::warn!(%error, "no CA of client certificates is known: only tokens are accepted");
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
+    // A control plane on this very machine needs nobody else to be let in.
+    let own = addresses.iter().find_map(|address| address.address.parse::<IpAddr>().ok());
+    let listen = match own {
+        Some(address) if address.is_loopback() => address,
+        Some(IpAddr::V6(_)) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+        _ => Ipv4Addr::UNSPECIFIED.into(),
+    };
+    let options = Options {
+        listen: SocketAddr::new(listen, port),
+        certificate,
+        client_ca,
+        session: session.clone(),
+    };
+    let pods = Arc::new(NodePods { shown, session: n });
+    let opened = serve(options, pods, Arc::new(cluster), stop).await;
+    opened.with_context(|| format!("failed to open the kubelet endpoint of {}", session.node()))
+}
