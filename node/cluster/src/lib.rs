@@ -24,6 +24,7 @@ mod render;
 mod scan;
 pub mod scripts;
 mod submit;
+mod sweep;
 
 pub use agents::Agent;
 pub use archive::archive;
@@ -33,3 +34,4 @@ pub use error::Error;
 pub use log::{LogIndex, LogRange, LogStart};
 pub use render::render;
 pub use scripts::Scripts;
+pub use sweep::{Fate, Left};

@@ -1,0 +1,145 @@
+//! `towline logs`.
+
+use anyhow::{Context, bail};
+use clap::Args;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use towline_cluster::{Cluster, LogRange, LogStart};
+use towline_ssh::ExitStatus;
+
+use super::connection::Connection;
+use super::pods::{self, Listed};
+
+/// Print a container's log
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// The pod, by UID, the beginning of a UID, or name
+    pod: String,
+    /// The container; needed if the pod has several
+    #[arg(short, long, value_name = "NAME")]
+    container: Option<String>,
+    /// Go on until the container has ended
+    #[arg(short, long)]
+    follow: bool,
+    /// Of the run before the newest one
+    #[arg(short, long)]
+    previous: bool,
+    /// Only the last so many lines
+    #[arg(long, value_name = "LINES")]
+    tail: Option<u64>,
+    /// Say of each line when it was written, to the second
+    #[arg(long, conflicts_with_all = ["follow", "tail"])]
+    timestamps: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Logs {
+    pub async fn run(self) -> anyhow::Result<u8> {
+        let cluster = self.connection.connect(None).await?;
+        let (all, _) = pods::list(&cluster).await?;
+        let pod = *pods::find(&all, std::slice::from_ref(&self.pod))?
+            .first()
+            .context("no pod was named")?;
+        let container = self.container_of(pod)?;
+        let range = LogRange {
+            run: if self.previous { -2 } else { -1 },
+            start: self.tail.map_or(LogStart::Offset(0), LogStart::LastLines),
+            length: None,
+            follow: self.follow,
+        };
+        let written = if self.timestamps {
+            stamped(&cluster, pod, &container, range).await
+        } else {
+            copy(&cluster, pod, &container, range).await
+        };
+        cluster.remote().close().await;
+        written.map(|()| 0)
+    }
+
+    fn container_of(&self, pod: &Listed) -> anyhow::Result<String> {
+        let names: Vec<&str> = pod.containers.iter().map(|container| container.name.as_str()).collect();
+        if let Some(wanted) = &self.container {
+            if !names.is_empty() && !names.contains(&wanted.as_str()) {
+                bail!("pod {} has no container {wanted}, only {}", pod.name, names.join(", "));
+            }
+            return Ok(wanted.clone());
+        }
+        let main: Vec<&str> = pod
+            .containers
+            .iter()
+            .filter(|container| !container.init)
+            .map(|container| container.name.as_str())
+            .collect();
+        match main.as_slice() {
+            [] => bail!("pod {} has not started yet ({}): {}", pod.name, pod.status, pod.message),
+            [one] => Ok((*one).to_owned()),
+            _ => bail!(
+                "pod {} has several containers, say which with -c: {}",
+                pod.name,
+                names.join(", ")
+            ),
+        }
+    }
+}
+
+/// What a log's reader said at its end.
+fn ended(status: &ExitStatus, stderr: &[u8], pod: &Listed, container: &str) -> anyhow::Result<()> {
+    match status {
+        ExitStatus::Code(0) => Ok(()),
+        ExitStatus::Code(66) => bail!(
+            "container {container} of pod {} has no such log: it may not have started yet",
+            pod.name
+        ),
+        status => bail!(
+            "failed to read the log of container {container} of pod {}: it ended with {status}: {}",
+            pod.name,
+            String::from_utf8_lossy(stderr).trim()
+        ),
+    }
+}
+
+async fn copy(cluster: &Cluster, pod: &Listed, container: &str, range: LogRange) -> anyhow::Result<()> {
+    let mut process = cluster.log(&pod.uid, container, range).await?;
+    let mut stdout = tokio::io::stdout();
+    let mut stderr = Vec::new();
+    let out = async {
+        tokio::io::copy(&mut process.stdout, &mut stdout).await?;
+        stdout.flush().await
+    };
+    let (out, _) = tokio::join!(out, process.stderr.read_to_end(&mut stderr));
+    out?;
+    ended(&process.wait().await?, &stderr, pod, container)
+}
+
+/// The whole log with the time of each line, from the index beside it.
+async fn stamped(cluster: &Cluster, pod: &Listed, container: &str, range: LogRange) -> anyhow::Result<()> {
+    let index = match cluster.log_index(&pod.uid, container, range.run).await {
+        Err(error) if error.exit_code() == Some(66) => return ended(&ExitStatus::Code(66), &[], pod, container),
+        index => index?,
+    };
+    let run = i64::try_from(index.run).context("the log has an impossible number")?;
+    let mut process = cluster.log(&pod.uid, container, LogRange { run, ..range }).await?;
+    let (mut log, mut stderr) = (Vec::new(), Vec::new());
+    let (out, _) = tokio::join!(
+        process.stdout.read_to_end(&mut log),
+        process.stderr.read_to_end(&mut stderr)
+    );
+    out.context("the log was cut")?;
+    ended(&process.wait().await?, &stderr, pod, container)?;
+    let mut text = Vec::with_capacity(log.len() * 2);
+    let (mut at, mut row) = (0u64, 0);
+    for line in log.split_inclusive(|byte| *byte == b'\n') {
+        // A line was there when the log was at least as long as its first byte.
+        while row + 1 < index.rows.len() && index.rows[row].1 <= at {
+            row += 1;
+        }
+        if let Some((time, _)) = index.rows.get(row) {
+            let time = jiff::Timestamp::from_second(*time).context("the index has an impossible time")?;
+            text.extend_from_slice(format!("{time} ").as_bytes());
+        }
+        text.extend_from_slice(line);
+        at += line.len() as u64;
+    }
+    tokio::io::stdout().write_all(&text).await?;
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! The command line: one file per command.
+
+mod cancel;
+mod check;
+mod config;
+mod connection;
+mod gc;
+mod logs;
+mod manifest;
+mod output;
+mod pods;
+mod prompt;
+mod ps;
+mod render;
+mod run;
+mod serve;
+mod site;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Run Kubernetes pods on any HPC cluster that you can SSH to
+#[derive(Debug, Parser)]
+#[command(name = "towline", version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Say more of what is done; twice: everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Node(serve::Node),
+    Run(run::Run),
+    Render(render::Render),
+    Check(check::Check),
+    Ps(ps::Ps),
+    Logs(logs::Logs),
+    Cancel(cancel::Cancel),
+    Gc(gc::Gc),
+    Config(config::ConfigCommand),
+}
+
+/// Runs what the command line says.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr(cli.verbose, matches!(cli.command, Command::Node(_)));
+    let failure = cli.command.failure_code();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(2)
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&anyhow::Error::new(error).context("failed to start"), failure),
+    };
+    let code = match runtime.block_on(cli.command.run()) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => fail(&error, failure),
+    };
+    // A thread that waits for the terminal must not keep the program.
+    runtime.shutdown_background();
+    code
+}
+
+impl Command {
+    async fn run(self) -> anyhow::Result<u8> {
+        match self {
+            Self::Node(command) => command.run().await,
+            Self::Run(command) => command.run().await,
+            Self::Render(command) => command.run().await,
+            Self::Check(command) => command.run().await,
+            Self::Ps(command) => command.run().await,
+            Self::Logs(command) => command.run().await,
+            Self::Cancel(command) => command.run().await,
+            Self::Gc(command) => command.run().await,
+            Self::Config(command) => output::print(&command.run()?).map(|()| 0),
+        }
+    }
+
+    /// The exit code of an error: `run` keeps clear of the codes of the containers.
+    fn failure_code(&self) -> u8 {
+        if matches!(self, Self::Run(_)) {
+            run::code::TOWLINE
+        } else {
+            1
+        }
+    }
+}
+
+/// Prints an error with its causes.
+fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
+    // Whoever reads our output has had enough.
+    if error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    {
+        return ExitCode::SUCCESS;
+    }
+    let mut said = error.to_string();
+    eprintln!("error: {said}");
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        // Many errors say their cause themselves.
+        if !said.contains(&cause) {
+            eprintln!("  because: {cause}");
+            said = cause;
+        }
+    }
+    ExitCode::from(code)
+}
+
+fn log_to_stderr(verbose: u8, service: bool) {
+    let level = match (verbose, service) {
+        (0, false) => "warn",
+        (0, true) => "info",
+        (1, _) => {
+            "info,towline=debug,towline_core=debug,towline_cluster=debug,towline_ssh=debug,towline_apiserver=debug,towline_kubelet_api=debug"
+        }
+        (_, _) => "debug,towline=trace,towline_core=trace,towline_cluster=trace,towline_ssh=trace",
+    };
+    let filter = EnvFilter::try_from_env("TOWLINE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}

@@ -1,0 +1,221 @@
+//! The pods that are on a cluster: what its files and its batch system say together.
+
+use std::collections::BTreeSet;
+
+use anyhow::bail;
+use serde::Serialize;
+use towline_cluster::Cluster;
+use towline_core::answer::{ContainerReport, ContainerStage, Stage};
+use towline_core::observed::{Observed, RemotePod};
+use towline_core::plan;
+
+use super::output;
+
+/// A pod of a listing.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Listed {
+    pub agent: String,
+    pub uid: String,
+    pub namespace: String,
+    pub name: String,
+    /// One word, as in kubectl's STATUS.
+    pub status: String,
+    pub job: Option<String>,
+    pub node: Option<String>,
+    /// It is over: nothing of it can still be running.
+    pub ended: bool,
+    pub restarts: i32,
+    /// Seconds since 1970.
+    pub started: Option<i64>,
+    /// Seconds since 1970.
+    pub finished: Option<i64>,
+    /// For a person.
+    pub message: String,
+    pub containers: Vec<ListedContainer>,
+}
+
+/// A container of a listing.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListedContainer {
+    pub name: String,
+    pub init: bool,
+    pub state: &'static str,
+    pub reason: Option<String>,
+    pub exit_code: Option<i32>,
+    pub restarts: i32,
+}
+
+/// All pods of an agent. The second value says why the batch system could not be asked.
+///
+/// # Errors
+/// The files could not be read.
+pub async fn list(cluster: &Cluster) -> anyhow::Result<(Vec<Listed>, Option<towline_cluster::Error>)> {
+    let mut observed = Observed::default();
+    observed.scanned(cluster.scan(&[]).await?, true, output::now());
+    let mut silent = None;
+    if observed.pods().values().any(|pod| !pod.ended()) {
+        match cluster.list(&observed.open_jobs()).await {
+            Ok(jobs) => observed.listed(jobs, output::now()),
+            Err(error) => silent = Some(error),
+        }
+    }
+    let pods = observed
+        .pods()
+        .iter()
+        .map(|(uid, pod)| listed(cluster.agent(), uid, pod));
+    Ok((pods.collect(), silent))
+}
+
+fn listed(agent: &str, uid: &str, pod: &RemotePod) -> Listed {
+    let containers = pod
+        .report
+        .as_ref()
+        .map(|report| report.containers.as_slice())
+        .unwrap_or_default();
+    let over = pod.queue.as_ref().filter(|job| job.state.ended());
+    let (status, message) = status(pod);
+    let finished = containers.iter().filter_map(|container| container.run.finished).max();
+    Listed {
+        agent: agent.to_owned(),
+        uid: uid.to_owned(),
+        namespace: pod.namespace.clone(),
+        name: pod.name.clone(),
+        status,
+        job: pod.job.clone(),
+        node: pod.report.as_ref().map(|report| report.host.clone()),
+        ended: pod.ended() || over.is_some(),
+        restarts: containers.iter().map(|container| container.restarts).sum(),
+        started: containers.iter().filter_map(first_start).min(),
+        finished: finished.filter(|_| pod.ended()),
+        message,
+        containers: containers.iter().map(container).collect(),
+    }
+}
+
+fn first_start(container: &ContainerReport) -> Option<i64> {
+    let before = container.last.as_ref().and_then(|last| last.started);
+    before.or(container.run.started)
+}
+
+fn container(container: &ContainerReport) -> ListedContainer {
+    ListedContainer {
+        name: container.name.clone(),
+        init: container.init,
+        state: match container.stage {
+            ContainerStage::Waiting => "waiting",
+            ContainerStage::Running => "running",
+            ContainerStage::Terminated => "terminated",
+        },
+        reason: container.run.reason.clone(),
+        exit_code: container.run.exit,
+        restarts: container.restarts,
+    }
+}
+
+fn status(pod: &RemotePod) -> (String, String) {
+    let queue = pod.queue.as_ref();
+    if let Some(report) = &pod.report {
+        if report.stage != Stage::Ended
+            && let Some(job) = queue.filter(|job| job.state.ended())
+        {
+            return ("Lost".to_owned(), plan::describe(job));
+        }
+        let word = match report.stage {
+            Stage::Ended => report.reason.clone().unwrap_or_else(|| "Ended".to_owned()),
+            Stage::Stopping => "Terminating".to_owned(),
+            _ if pod.stop => "Terminating".to_owned(),
+            _ => {
+                let waiting = report
+                    .containers
+                    .iter()
+                    .filter(|container| container.stage == ContainerStage::Waiting);
+                let trouble = waiting
+                    .filter_map(|container| container.run.reason.as_deref())
+                    .find(|reason| *reason != "PodInitializing");
+                match (trouble, report.stage) {
+                    (Some(reason), _) => reason.to_owned(),
+                    (None, Stage::Running) => "Running".to_owned(),
+                    (None, _) => "Starting".to_owned(),
+                }
+            }
+        };
+        return (word, report.message.clone());
+    }
+    match queue {
+        Some(job) if job.state.ended() => ("Failed".to_owned(), plan::describe(job)),
+        Some(job) if pod.stop => ("Terminating".to_owned(), plan::describe(job)),
+        Some(job) if job.state.waits() => ("Pending".to_owned(), plan::describe(job)),
+        Some(job) => ("Starting".to_owned(), plan::describe(job)),
+        None if pod.submitting => (
+            "Unknown".to_owned(),
+            "the batch system has not said whether it took the job".to_owned(),
+        ),
+        None => (
+            "Unknown".to_owned(),
+            "the batch system has not been heard about its job".to_owned(),
+        ),
+    }
+}
+
+/// The pods that are meant by UIDs, beginnings of UIDs, or names.
+///
+/// # Errors
+/// A word that means no pod, or several.
+pub fn find<'a>(pods: &'a [Listed], words: &[String]) -> anyhow::Result<Vec<&'a Listed>> {
+    let mut found = Vec::new();
+    let mut seen = BTreeSet::new();
+    for word in words {
+        let exact =
+            |pod: &&Listed| pod.uid == *word || pod.name == *word || format!("{}/{}", pod.namespace, pod.name) == *word;
+        let mut meant: Vec<&Listed> = pods.iter().filter(exact).collect();
+        if meant.is_empty() && word.len() >= 4 {
+            meant = pods.iter().filter(|pod| pod.uid.starts_with(word.as_str())).collect();
+        }
+        match meant.as_slice() {
+            [] => bail!("there is no pod {word:?}; `towline ps` shows those that are there"),
+            [one] => {
+                if seen.insert(&one.uid) {
+                    found.push(*one);
+                }
+            }
+            many => {
+                let all: Vec<String> = many.iter().map(|pod| format!("{} ({})", pod.uid, pod.status)).collect();
+                bail!(
+                    "{word:?} means {} pods, say which by its UID: {}",
+                    many.len(),
+                    all.join(", ")
+                );
+            }
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pods() -> Vec<Listed> {
+        let pod = |uid: &str, name: &str| {
+            let mut observed = RemotePod::default();
+            (observed.namespace, observed.name) = ("default".into(), name.into());
+            listed("run", uid, &observed)
+        };
+        vec![pod("aaaa1", "one"), pod("aaaa2", "two"), pod("bbbb3", "two")]
+    }
+
+    #[test]
+    fn a_pod_is_meant_by_its_name_or_the_beginning_of_its_uid() {
+        let pods = pods();
+        let uids = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            find(&pods, &words).map(|found| found.into_iter().map(|pod| pod.uid.clone()).collect::<Vec<_>>())
+        };
+        assert_eq!(uids(&["one", "bbbb"]).unwrap(), ["aaaa1", "bbbb3"]);
+        assert_eq!(uids(&["default/one", "aaaa1"]).unwrap(), ["aaaa1"]);
+        assert!(uids(&["two"]).unwrap_err().to_string().contains("2 pods"));
+        assert!(uids(&["aaaa"]).is_err() && uids(&["none"]).is_err() && uids(&["b"]).is_err());
+    }
+}

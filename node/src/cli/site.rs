@@ -1,0 +1,97 @@
+//! What holds for every pod of a command, as far as the command line says it.
+
+use clap::Args;
+use towline_cluster::Cluster;
+use towline_core::answer::{Facts, Partition};
+use towline_core::translate::Site;
+
+use super::connection::Connection;
+
+#[derive(Debug, Args)]
+pub struct SiteOptions {
+    /// The container runtime: apptainer, none [default: apptainer; without a target, whichever is there]
+    #[arg(long, value_name = "NAME", env = "TOWLINE_RUNTIME", help_heading = "Pods")]
+    runtime: Option<String>,
+    /// A registry that speaks plain HTTP, as compute nodes see it
+    #[arg(
+        long,
+        value_name = "HOST",
+        env = "TOWLINE_PLAIN_HTTP",
+        value_delimiter = ',',
+        help_heading = "Pods"
+    )]
+    plain_http: Vec<String>,
+    /// How images are kept: a directory (sandbox) or a file (sif)
+    #[arg(long, value_name = "FORMAT", value_parser = ["sandbox", "sif"], default_value = "sandbox", help_heading = "Pods")]
+    image_format: String,
+    /// The partition (queue)
+    #[arg(long, value_name = "NAME", env = "TOWLINE_PARTITION", help_heading = "Pods")]
+    partition: Option<String>,
+    /// The account (project) that pays
+    #[arg(long, value_name = "NAME", env = "TOWLINE_ACCOUNT", help_heading = "Pods")]
+    account: Option<String>,
+    /// The quality of service
+    #[arg(long, value_name = "NAME", env = "TOWLINE_QOS", help_heading = "Pods")]
+    qos: Option<String>,
+}
+
+impl SiteOptions {
+    /// Without a look at the cluster.
+    pub fn site(&self, connection: &Connection, batch: &str, apptainer_is_here: bool) -> Site {
+        let asked = self.runtime.clone().filter(|runtime| runtime != "auto");
+        // On a cluster, compute nodes may have what the login node lacks.
+        let found = || {
+            if apptainer_is_here || batch != "host" {
+                "apptainer"
+            } else {
+                "none"
+            }
+            .to_owned()
+        };
+        let runtime = asked.unwrap_or_else(found);
+        Site {
+            agent: connection.agent().to_owned(),
+            // The supervisor alone, or with a container runtime that may have to convert an image.
+            overhead_memory_mb: if runtime == "none" { 32 } else { 256 },
+            runtime,
+            partition: self.partition.clone(),
+            account: self.account.clone(),
+            qos: self.qos.clone(),
+            plain_http: self.plain_http.clone(),
+            image_format: self.image_format.clone(),
+            ..Site::default()
+        }
+    }
+
+    /// After a look at the cluster: with the limits of the partition that the pods go to.
+    pub async fn probed(&self, connection: &Connection, cluster: &Cluster) -> anyhow::Result<(Site, Facts)> {
+        let (facts, partitions) = cluster.probe().await?;
+        let mut site = self.site(connection, cluster.batch(), has_apptainer(&facts));
+        let chosen = |partition: &&Partition| match &self.partition {
+            Some(name) => partition.name == *name,
+            None => partition.default,
+        };
+        if let Some(partition) = partitions.iter().find(chosen) {
+            site.max_walltime_s = partition.max_walltime_s;
+        }
+        Ok((site, facts))
+    }
+
+    /// What to ask the batch system for when a compute node is looked at.
+    pub fn request(&self) -> Vec<(String, String)> {
+        let asked = [
+            ("partition", &self.partition),
+            ("account", &self.account),
+            ("qos", &self.qos),
+        ];
+        asked
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)))
+            .collect()
+    }
+}
+
+/// The host that was asked has Apptainer.
+pub fn has_apptainer(facts: &Facts) -> bool {
+    facts.get("apptainer").is_some_and(|version| version != "no")
+}
