@@ -51,9 +51,13 @@ impl Effective {
     }
 }
 
+fn repository(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
 /// Compares with a file of the repository, or writes it if `TOWLINE_WRITE_EXPECTED` is set.
 fn same_as_file(path: &str, text: &str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path);
+    let path = repository(path);
     if std::env::var_os("TOWLINE_WRITE_EXPECTED").is_some() {
         std::fs::write(&path, text).unwrap();
     }
@@ -500,11 +504,11 @@ fn what_is_printed_is_known_byte_for_byte() {
     // Relative paths of the file have become absolute ones.
     let here = format!("{}/src/config/tests", env!("CARGO_MANIFEST_DIR"));
     same_as_file(
-        "src/config/tests/effective.yaml",
+        "node/src/config/tests/effective.yaml",
         &effective.to_yaml().replace(&here, "HERE"),
     );
     let json = serde_json::to_string_pretty(&effective.to_json()).unwrap() + "\n";
-    same_as_file("src/config/tests/effective.json", &json.replace(&here, "HERE"));
+    same_as_file("node/src/config/tests/effective.json", &json.replace(&here, "HERE"));
 
     let again = load(&effective.to_yaml(), &[], "").unwrap();
     assert_eq!(
@@ -515,21 +519,44 @@ fn what_is_printed_is_known_byte_for_byte() {
 
 #[test]
 fn the_documentation_is_what_the_schema_says() {
-    same_as_file("../docs/configuration.md", &markdown());
+    same_as_file("docs/configuration.md", &markdown());
 }
 
 #[test]
 fn every_example_of_the_documentation_can_be_used() {
-    let text = markdown();
-    let examples: Vec<_> = text
-        .split("```yaml\n")
-        .skip(1)
-        .filter_map(|rest| rest.split("```").next())
-        .collect();
-    assert!(!examples.is_empty());
-    for example in examples {
-        load(example, &[], "login").unwrap();
+    for page in ["docs/configuration.md", "deploy/README.md"] {
+        let text = std::fs::read_to_string(repository(page)).unwrap();
+        let blocks = text.split("```yaml\n").skip(1);
+        let examples: Vec<_> = blocks.filter_map(|rest| rest.split("```").next()).collect();
+        assert!(!examples.is_empty(), "{page}");
+        for example in examples {
+            load(example, &[], "").unwrap();
+        }
     }
+}
+
+#[test]
+fn the_deployment_runs_with_the_configuration_that_it_brings() {
+    let text = std::fs::read_to_string(repository("deploy/deployment.yaml")).unwrap();
+    let [map, deployment] = serde_saphyr::from_multiple::<serde_json::Value>(&text)
+        .unwrap()
+        .try_into()
+        .unwrap();
+    let file = map["data"]["config.yaml"].as_str().unwrap();
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    let words = |list: &serde_json::Value| -> Vec<String> { serde_json::from_value(list.clone()).unwrap() };
+    let variables: Vec<String> = container["env"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|each| each["name"].as_str().unwrap().to_owned())
+        .collect();
+    let variables: Vec<(&str, &str)> = variables.iter().map(|name| (name.as_str(), "192.0.2.9")).collect();
+    let config = load(file, &variables, "").unwrap().config;
+    assert_eq!(config.kubelet.address.unwrap().to_string(), "192.0.2.9");
+    assert_eq!(container["ports"][0]["containerPort"], config.kubelet.port);
+    assert_eq!(words(&container["args"])[..2], ["node", "--config"]);
+    Line::try_parse_from(words(&container["args"]).into_iter().skip(1)).unwrap();
 }
 
 #[test]
