@@ -67,4 +67,4 @@ uid_of() { field "$1" '{.metadata.uid}'; }
 # jobs_of UID: ids of all jobs that ever had this pod's name.
 jobs_of() { on_login "squeue -h -t all -o '%i %j'" | awk -v uid="$1" 'index($2, uid) { print $1 }'; }
 has_no_job() { ! on_login "squeue -h -o '%j'" | grep -q "$1"; }
-has_no_directory() { ! on_login 'ls -d .towline/agents/*/pods/*' | grep -q "$1"; }
+has_no_directory() { ! on_login "ls .towline/agents/$node/pods" | grep -q "$1"; }

@@ -23,6 +23,8 @@ pub const SETTLE_GONE_S: i64 = 60;
 /// How long a job whose submission had no answer must not have been found before its pod is submitted again, seconds:
 /// more than three times the longest time that Slurm's own commands take to give up.
 pub const RESUBMIT_S: i64 = 180;
+/// How long the directory of a pod stays that is gone: whoever follows a log has to read its end, seconds.
+pub const LINGER_S: i64 = 10;
 /// What a pod gets beyond its grace before its job is ended by force, seconds.
 pub const KILL_SLACK_S: i64 = 30;
 
@@ -37,8 +39,8 @@ pub struct Memo {
     pub obstacle: Option<Obstacle>,
     /// It was told to end.
     pub told: Option<Told>,
-    /// The API has confirmed that there is no such pod any more.
-    pub gone: bool,
+    /// The API has confirmed that there is no such pod any more: when, seconds since 1970.
+    pub gone_since: Option<i64>,
     /// Its object was let go; finalizers of others may keep it in sight.
     pub released: bool,
     /// Something for this pod failed: nothing is tried before this time, seconds since 1970.
@@ -299,10 +301,9 @@ fn missing(pod: &Pod, memo: &Memo, deleting: bool, now: i64) -> Decision {
 
 /// A pod that the cluster has and the API has not.
 fn absent(remote: &RemotePod, memo: &Memo, now: i64) -> Act {
-    if !memo.gone {
-        return Act::Confirm;
-    }
+    let Some(since) = memo.gone_since else { return Act::Confirm };
     match over(remote, now) {
+        Over::Yes | Over::Unsubmitted if now < since + LINGER_S => Act::Wait(Some(since + LINGER_S)),
         Over::Yes | Over::Unsubmitted => Act::Forget,
         Over::Rescan => Act::Rescan,
         Over::No(_) => stop(None, crate::translate::DEFAULT_GRACE_S, memo, now),

@@ -79,7 +79,7 @@ impl Reconcile {
                 let memo = self.ledger.entry(uid.clone()).or_default();
                 memo.busy = false;
                 match result {
-                    Ok(true) => memo.gone = true,
+                    Ok(true) => memo.gone_since = Some(now),
                     // The watch will tell it in a moment.
                     Ok(false) => memo.pause_until = now + PAUSE_S,
                     Err(error) => {

@@ -38,10 +38,10 @@ case_a_corrupt_report_is_put_aside() {
     simple watched 'sleep 6; echo end'
     wait_for 60 'the pod to run' in_phase watched Running
     uid=$(uid_of watched)
-    on_login "cd .towline/agents/*/spool/new && printf 'towline\0371\nhalf' >tmp.$uid && mv tmp.$uid $uid.00009999"
+    on_login "cd .towline/agents/$node/spool/new && printf 'towline\0371\nhalf' >tmp.$uid && mv tmp.$uid $uid.00009999"
     until_phase watched Succeeded
     same log end "$(k logs watched)"
-    wait_for 30 'the report to be put aside' eval "on_login 'ls .towline/agents/*/spool/bad' | grep -q $uid"
+    wait_for 30 'the report to be put aside' eval "on_login 'ls .towline/agents/$node/spool/bad' | grep -q $uid"
 }
 
 case_a_cancelled_job_is_reported() {

@@ -17,13 +17,13 @@ case_node_object() {
 
 # The node is system:node:NAME and reaches only what its own pods use.
 case_identity() {
-    certificate=$(find "$TESTBED_DIR/node" -name '*client*.crt' -o -name '*client*.pem' -o -name '*client*.cert' | head -n 1)
-    [ -n "$certificate" ] || wrong "no client certificate in $(find "$TESTBED_DIR/node")"
+    certificate=$TESTBED_DIR/node/$node/client.pem # with its key
+    same 'mode of the key' 600 "$(stat -c %a "$certificate")"
     has "$(openssl x509 -noout -subject -in "$certificate")" "system:node:$node"
     has "$(openssl x509 -noout -subject -in "$certificate")" 'system:nodes'
     kubectl auth can-i get secrets --as "system:node:$node" --as-group system:nodes -n "$ns" >/dev/null 2>&1 && wrong 'it may read all secrets'
     k create secret generic alien --from-literal=a=b >/dev/null
-    code=$(curl -s -o /dev/null -w '%{http_code}' --cacert "$TESTBED_CA" --cert "$certificate" --key "$(find "$TESTBED_DIR/node" -name '*client*key*' | head -n 1)" \
+    code=$(curl -s -o /dev/null -w '%{http_code}' --cacert "$TESTBED_CA" --cert "$certificate" \
         "$(kubectl config view --raw -o 'jsonpath={.clusters[0].cluster.server}')/api/v1/namespaces/$ns/secrets/alien")
     same 'reading a secret of nobody' 403 "$code"
 }
@@ -54,12 +54,13 @@ case_footprint() {
 }
 
 case_several_partitions() {
-    local second
-    "$driver" node --name "$name" --partition debug --partition long >/dev/null
-    second=$(kubectl get nodes -l towline.dev/partition=long -o 'jsonpath={.items[*].metadata.name}')
-    [ -n "$second" ] || wrong "there is no node for the partition long: $(kubectl get nodes --show-labels)"
-    (node=$second && simple far 'echo "$SLURM_JOB_PARTITION"; sleep 1')
-    wait_for 90 'the pod on the other partition' in_phase far Succeeded
-    has "$(on_login "squeue -h -t all -o '%P %j'" | grep "$(uid_of far)")" long
-    "$driver" node --name "$name" --no-build >/dev/null
+    local far=$node-long
+    "$driver" node --name "$name" --no-build -- --partition debug --partition long --name "$node" >/dev/null
+    trap '"$driver" node --name "$name" --no-build >/dev/null; kubectl delete node "$far" "$node-debug" >/dev/null' EXIT
+    wait_for 30 'the node of the other partition' kubectl wait --for=condition=Ready --timeout=1s node "$far"
+    same partition long "$(kubectl get node "$far" -o 'jsonpath={.metadata.labels.towline\.dev/partition}')"
+    (node=$far && simple far 'sleep 1')
+    until_phase far Succeeded
+    has "$(on_login "squeue -h -t all -o '%P %j'; sacct -X -n -P -o Partition,JobName")" "long"
+    has "$(field far '{.spec.nodeName}')" "$far"
 }

@@ -302,7 +302,7 @@ fn a_pod_that_only_the_cluster_has_is_confirmed_before_it_is_ended() {
     let seen = observed(Some(running));
     assert_eq!(run(None, &seen, Memo::default(), 10).confirm, ["u"]);
     let gone = Memo {
-        gone: true,
+        gone_since: Some(5),
         ..Memo::default()
     };
     assert_eq!(run(None, &seen, gone.clone(), 10).cancel, [("u".to_owned(), None)]);
@@ -310,7 +310,10 @@ fn a_pod_that_only_the_cluster_has_is_confirmed_before_it_is_ended() {
         report: Some(report(Stage::Ended)),
         ..with_job()
     };
-    assert_eq!(run(None, &observed(Some(ended)), gone, 10).forget, ["u"]);
+    let seen = observed(Some(ended));
+    let lingers = run(None, &seen, gone.clone(), 10);
+    assert_eq!((lingers.forget.len(), lingers.wake_at), (0, Some(5 + LINGER_S)), "its log may still be read");
+    assert_eq!(run(None, &seen, gone, 5 + LINGER_S).forget, ["u"]);
 }
 
 #[test]
