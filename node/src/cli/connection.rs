@@ -54,6 +54,9 @@ pub struct Connection {
     agent: String,
 }
 
+/// A host, and the link to it when it is one over SSH.
+pub type Host = (Arc<dyn Remote>, Option<Arc<Ssh>>);
+
 impl Connection {
     /// The target: the argument, else the option, else the environment; `None` is this machine.
     fn target<'a>(&'a self, argument: Option<&'a str>) -> Option<&'a str> {
@@ -81,8 +84,8 @@ impl Connection {
         asked.or_else(|| (!self.is_far(argument)).then(|| "host".to_owned()))
     }
 
-    /// The host, with the link to it when it is one over SSH. Connects on first use.
-    pub fn remote(&self, argument: Option<&str>) -> anyhow::Result<(Arc<dyn Remote>, Option<Arc<Ssh>>)> {
+    /// The host. Connects on first use.
+    pub fn remote(&self, argument: Option<&str>) -> anyhow::Result<Host> {
         let Some(target) = self.target(argument) else {
             return Ok((Arc::new(Local::default()), None));
         };

@@ -140,6 +140,8 @@ async fn stamped(cluster: &Cluster, pod: &Listed, container: &str, range: LogRan
         text.extend_from_slice(line);
         at += line.len() as u64;
     }
-    tokio::io::stdout().write_all(&text).await?;
+    let mut stdout = tokio::io::stdout();
+    stdout.write_all(&text).await?;
+    stdout.flush().await?;
     Ok(())
 }

@@ -51,7 +51,14 @@ impl Manifest {
     }
 
     fn parse(text: &str) -> anyhow::Result<Self> {
-        let documents: Vec<Value> = serde_saphyr::from_multiple(text).context("it is not YAML")?;
+        // JSON is nearly YAML, but its strings may hold characters that YAML's may not.
+        let documents: Vec<Value> = if text.trim_start().starts_with('{')
+            && let Ok(documents) = serde_json::Deserializer::from_str(text).into_iter().collect()
+        {
+            documents
+        } else {
+            serde_saphyr::from_multiple(text).context("it is not YAML")?
+        };
         let mut manifest = Self::default();
         for document in documents {
             manifest.add(document)?;

@@ -330,7 +330,7 @@ impl Attached {
     /// A pod is over.
     fn over(&mut self, uid: &str, outcome: &Outcome) {
         let Some(made) = self.pods.remove(uid) else { return };
-        self.streams.ended(uid);
+        self.streams.ended(uid, outcome.told);
         let unneeded = made.told.is_some();
         if outcome.success {
             self.progress.state(&made.name, "completed", true);

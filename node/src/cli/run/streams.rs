@@ -25,6 +25,8 @@ pub struct Streams {
     free: Arc<Semaphore>,
     runs: BTreeMap<(String, String), Runs>,
     tasks: JoinSet<()>,
+    /// Some pod is over without having said so: its log has no end that could be seen.
+    endless: bool,
 }
 
 struct Runs {
@@ -41,6 +43,7 @@ impl Streams {
             free: Arc::new(Semaphore::new(AT_A_TIME)),
             runs: BTreeMap::new(),
             tasks: JoinSet::new(),
+            endless: false,
         }
     }
 
@@ -72,15 +75,22 @@ impl Streams {
         }
     }
 
-    /// A pod is over: no further runs of its containers will come.
-    pub fn ended(&mut self, uid: &str) {
+    /// A pod is over: no further runs of its containers will come. `told`: its supervisor has said so.
+    pub fn ended(&mut self, uid: &str, told: bool) {
+        self.endless |= !told && self.runs.keys().any(|(of, _)| of == uid);
         self.runs.retain(|(of, _), _| of != uid);
     }
 
     /// Waits until everything that was begun is written.
     pub async fn finish(mut self) {
         self.runs.clear();
-        while self.tasks.join_next().await.is_some() {}
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if self.endless {
+            // What there is has long been read by then.
+            let _ = tokio::time::timeout(Duration::from_secs(3), all).await;
+        } else {
+            all.await;
+        }
     }
 }
 

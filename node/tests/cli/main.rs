@@ -1,0 +1,7 @@
+//! The real program on this machine: no target, batch system `host`, no container runtime, a home directory of its own.
+
+mod bad_input;
+mod here;
+mod listing;
+mod render;
+mod run;
