@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use towline_core::protocol::BadAnswer;
-use towline_ssh::{Command, Output};
+use towline_ssh::{Command, ExitStatus, Output};
 
 use crate::cluster::Cluster;
 use crate::error::Error;
@@ -36,11 +36,19 @@ impl Cluster {
         command: Command,
         read: impl FnOnce(&str) -> Result<T, BadAnswer>,
     ) -> Result<T, Error> {
-        let output = match way {
+        let mut output = self.send(way, command.clone()).await?;
+        // The shell has not found the script, so nothing has been done: doing it again is safe.
+        if matches!(output.status, ExitStatus::Code(2 | 126 | 127)) && self.restore().await? {
+            output = self.send(way, command).await?;
+        }
+        answer(what, &self.remote().name(), &output, read)
+    }
+
+    async fn send(&self, way: Way, command: Command) -> Result<Output, Error> {
+        Ok(match way {
             Way::Shell => self.remote().shell(command).await?,
             Way::Run => self.remote().run(command).await?,
-        };
-        answer(what, &self.remote().name(), &output, read)
+        })
     }
 }
 

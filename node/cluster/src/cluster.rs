@@ -41,6 +41,7 @@ pub(crate) struct Inner {
     pub(crate) root: String,
     pub(crate) batch: String,
     pub(crate) scripts: String,
+    pub(crate) options: Options,
 }
 
 /// A connected cluster: its scripts are in place, the agent's directories are there and are ours. Cheap to clone.
@@ -86,6 +87,7 @@ impl Cluster {
             root: self.0.root.clone(),
             batch: self.0.batch.clone(),
             scripts: self.0.scripts.clone(),
+            options: self.0.options.clone(),
         }))
     }
 }

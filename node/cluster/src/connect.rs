@@ -67,11 +67,23 @@ impl Cluster {
         }
         Ok(Self(Arc::new(Inner {
             scripts: options.scripts.directory(&found.root),
-            agent: options.agent,
+            agent: options.agent.clone(),
             root: found.root,
             batch: found.batch,
             remote,
+            options,
         })))
+    }
+
+    /// Puts the scripts back, where somebody has taken them away meanwhile. True if they were not there or not whole.
+    pub(crate) async fn restore(&self) -> Result<bool, Error> {
+        let (remote, options) = (&**self.remote(), &self.0.options);
+        let gone = find(remote, options).await?.owner.is_none();
+        if gone {
+            tracing::warn!(directory = self.scripts(), "the scripts are gone, bringing them back");
+            upload(remote, options, self.root()).await?;
+        }
+        Ok(gone)
     }
 }
 

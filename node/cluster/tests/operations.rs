@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{Machine, pod, wait_until, wait_until_ended};
 use tokio::io::AsyncReadExt;
-use towline_cluster::{CancelMode, Cluster, Error, LogRange, LogStart, Scripts};
+use towline_cluster::{CancelMode, Cluster, Error, Fate, LogRange, LogStart, Scripts};
 use towline_core::answer::{JobState, Stage, Submission};
 
 const A: &str = "00000000-0000-4000-8000-00000000000a";
@@ -292,4 +292,31 @@ async fn a_compute_node_is_looked_at_from_inside() {
     let facts = cluster.check(&[], &[]).await.unwrap();
     assert_eq!(facts.get("root_visible"), Some("yes"));
     assert!(facts.get("userns").is_some());
+}
+
+#[tokio::test]
+async fn scripts_that_vanish_under_a_connection_are_brought_back() {
+    let machine = Machine::new();
+    let cluster = machine.connect().await.unwrap();
+    std::fs::remove_dir_all(cluster.scripts()).unwrap();
+    assert!(cluster.look(&[]).await.unwrap().names.is_empty());
+    std::fs::remove_dir_all(cluster.scripts()).unwrap();
+    let submitted = cluster.submit(&[pod(A, "true")]).await.unwrap();
+    assert!(matches!(&submitted[A], Submission::Submitted { .. }), "{submitted:?}");
+    wait_until_ended(&cluster, &[A]).await;
+}
+
+#[tokio::test]
+async fn what_nobody_needs_is_swept() {
+    let machine = Machine::new();
+    let cluster = machine.connect().await.unwrap();
+    let other = machine.root().join("scripts/0123456789abcdef");
+    std::fs::create_dir(&other).unwrap();
+    let kept = cluster.sweep(Duration::from_secs(3600), false).await.unwrap();
+    assert!(matches!(&kept[0].fate, Fate::Kept(_)), "{kept:?}");
+    let dry = cluster.sweep(Duration::ZERO, true).await.unwrap();
+    assert!(dry[0].fate == Fate::Removed && other.exists(), "{dry:?}");
+    let gone = cluster.sweep(Duration::ZERO, false).await.unwrap();
+    assert!(gone[0].fate == Fate::Removed && !other.exists(), "{gone:?}");
+    assert!(std::path::Path::new(cluster.scripts()).exists());
 }

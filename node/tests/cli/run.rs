@@ -71,7 +71,7 @@ fn config_maps_and_secrets_reach_environment_and_files() {
     let config = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"KEY": "from $(map)", "file": "in a\nfile"}});
     let secret =
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"word": "pa$$'\"word"}});
-    let mut pod = pod("p", &format!("printf '%s|' \"$KEY\" \"$WORD\" \"$BOTH\""));
+    let mut pod = pod("p", "printf '%s|' \"$KEY\" \"$WORD\" \"$BOTH\"");
     pod["spec"]["containers"][0]["envFrom"] = json!([{"configMapRef": {"name": "c"}}]);
     pod["spec"]["containers"][0]["env"] = json!([
         {"name": "WORD", "valueFrom": {"secretKeyRef": {"name": "s", "key": "word"}}},
