@@ -109,3 +109,14 @@ async fn the_batch_command_is_rendered_without_a_batch_system() {
     let scripts = towline_cluster::Scripts::embedded().directory("/far/.towline");
     assert!(words.contains(&format!("{scripts}/batch/slurm/job")));
 }
+
+#[tokio::test]
+async fn the_cluster_renders_what_it_would_run() {
+    let machine = Machine::with_slurm();
+    let cluster = machine.connect().await.unwrap();
+    let words = cluster.render(&pod(A, "true")).await.unwrap();
+    let path = words.iter().find(|word| word.starts_with("PATH=")).unwrap();
+    assert!(path.contains("slurm/bin:"), "{path}");
+    assert!(words.contains(&format!("--job-name=towline-test-{A}")));
+    assert!(cluster.scan(&[]).await.unwrap().is_empty());
+}

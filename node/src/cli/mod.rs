@@ -117,7 +117,8 @@ fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
 
 fn log_to_stderr(verbose: u8, service: bool) {
     let level = match (verbose, service) {
-        (0, false) => "warn",
+        // What the link has to say is in the errors of those who use it.
+        (0, false) => "warn,towline_ssh=off",
         (0, true) => "info",
         (1, _) => {
             "info,towline=debug,towline_core=debug,towline_cluster=debug,towline_ssh=debug,towline_apiserver=debug,towline_kubelet_api=debug"

@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use towline_cluster::Scripts;
+use towline_cluster::{Cluster, Scripts};
 use towline_core::bundle::{Bundle, Entry};
 use towline_core::translate::Site;
 
@@ -18,7 +18,7 @@ use super::site::SiteOptions;
 /// Show what `run` would send: every file, and the command that submits it
 ///
 /// Nothing is sent and nothing is run. Without a target there is no connection either: what a cluster would tell (its
-/// longest walltime, its home directory) is then not known. Secrets of the file are shown.
+/// longest walltime, its home directory, its environment) is then not known. Secrets of the file are shown.
 #[derive(Debug, Args)]
 pub struct Render {
     /// The cluster's login node, to be asked for its limits
@@ -71,11 +71,20 @@ struct File<'a> {
     content: &'a [u8],
 }
 
+/// Where it would run.
+struct Place {
+    site: Site,
+    root: String,
+    batch: String,
+    /// The cluster, if it was asked.
+    cluster: Option<Cluster>,
+}
+
 impl Render {
     pub async fn run(self) -> anyhow::Result<u8> {
         let manifest = Manifest::read(&self.file)?;
-        let (site, root, batch) = self.place().await?;
-        let bundles = first_bundles(&manifest, &site)?;
+        let place = self.place().await?;
+        let bundles = first_bundles(&manifest, &place.site)?;
         if self.output == Format::Tar {
             let tar = towline_cluster::archive(&bundles)?;
             std::io::stdout()
@@ -87,8 +96,14 @@ impl Render {
         let scripts = Scripts::embedded();
         let mut all = Vec::new();
         for bundle in &bundles {
-            let command = towline_cluster::render(&scripts, &batch, &root, &site.agent, bundle).await?;
+            let command = match &place.cluster {
+                Some(cluster) => cluster.render(bundle).await?,
+                None => towline_cluster::render(&scripts, &place.batch, &place.root, &place.site.agent, bundle).await?,
+            };
             all.push(rendered(bundle, command));
+        }
+        if let Some(cluster) = &place.cluster {
+            cluster.remote().close().await;
         }
         let pretty = match self.output {
             Format::Json => serde_json::to_string_pretty(&all).context("failed to write JSON")? + "\n",
@@ -99,15 +114,17 @@ impl Render {
         Ok(0)
     }
 
-    /// For which site, below which directory, for which batch system.
-    async fn place(&self) -> anyhow::Result<(Site, String, String)> {
+    async fn place(&self) -> anyhow::Result<Place> {
         let target = self.target.as_deref();
         if self.connection.is_far(target) {
             let cluster = self.connection.connect(target).await?;
             let (site, _) = self.site.probed(&self.connection, &cluster).await?;
-            let place = (site, cluster.root().to_owned(), cluster.batch().to_owned());
-            cluster.remote().close().await;
-            return Ok(place);
+            return Ok(Place {
+                site,
+                root: cluster.root().to_owned(),
+                batch: cluster.batch().to_owned(),
+                cluster: Some(cluster),
+            });
         }
         let home = std::env::var("HOME").unwrap_or_else(|_| "/".to_owned());
         let root = match self.connection.root() {
@@ -120,7 +137,12 @@ impl Render {
         let site = self
             .site
             .site(&self.connection, &batch, has("apptainer") || has("singularity"));
-        Ok((site, root, batch))
+        Ok(Place {
+            site,
+            root,
+            batch,
+            cluster: None,
+        })
     }
 }
 

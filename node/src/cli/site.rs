@@ -3,7 +3,7 @@
 use clap::Args;
 use towline_cluster::Cluster;
 use towline_core::answer::{Facts, Partition};
-use towline_core::translate::Site;
+use towline_core::translate::{Site, default_runtime, overhead_memory_mb};
 
 use super::connection::Connection;
 
@@ -39,20 +39,10 @@ impl SiteOptions {
     /// Without a look at the cluster.
     pub fn site(&self, connection: &Connection, batch: &str, apptainer_is_here: bool) -> Site {
         let asked = self.runtime.clone().filter(|runtime| runtime != "auto");
-        // On a cluster, compute nodes may have what the login node lacks.
-        let found = || {
-            if apptainer_is_here || batch != "host" {
-                "apptainer"
-            } else {
-                "none"
-            }
-            .to_owned()
-        };
-        let runtime = asked.unwrap_or_else(found);
+        let runtime = asked.unwrap_or_else(|| default_runtime(batch, apptainer_is_here).to_owned());
         Site {
             agent: connection.agent().to_owned(),
-            // The supervisor alone, or with a container runtime that may have to convert an image.
-            overhead_memory_mb: if runtime == "none" { 32 } else { 256 },
+            overhead_memory_mb: overhead_memory_mb(&runtime),
             runtime,
             partition: self.partition.clone(),
             account: self.account.clone(),
