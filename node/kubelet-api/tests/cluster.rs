@@ -3,11 +3,12 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use common::Node;
-use common::client::{Client, piece};
+use common::client::{Client, piece, read};
 use http::Method;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
@@ -26,7 +27,7 @@ struct Running {
     client: Client,
     pod: Pod,
     gate: TempDir,
-    _root: TempDir,
+    root: TempDir,
 }
 
 impl Running {
@@ -61,7 +62,7 @@ impl Running {
             client,
             pod,
             gate,
-            _root: root,
+            root,
         }
     }
 
@@ -103,6 +104,24 @@ impl Running {
         let answer = self.client.get(&format!("/containerLogs/ns/p/main?{query}")).await;
         assert!(answer.status.is_success() && answer.whole, "{answer:?}");
         answer.text
+    }
+
+    /// The process on the cluster that reads a log: of those with our directory in their words the one that started the others.
+    fn reader(&self) -> String {
+        let mine = format!("{}/scripts/", self.root.path().display());
+        let readers: BTreeMap<String, String> = std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| {
+                let entry = entry.unwrap();
+                let words = std::fs::read_to_string(entry.path().join("cmdline")).ok()?;
+                let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+                let parent = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.to_owned();
+                let pid = entry.file_name().into_string().unwrap();
+                (words.contains(&mine) && words.contains("/pod/log\0")).then_some((pid, parent))
+            })
+            .collect();
+        let mut first = readers.iter().filter(|(_, parent)| !readers.contains_key(*parent));
+        first.next().unwrap().0.clone()
     }
 
     async fn end(self) {
@@ -182,5 +201,27 @@ async fn a_log_that_is_gone_is_no_empty_log() {
         answer.text,
         format!("unable to retrieve container logs for towline://{UID}-main-0")
     );
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_reading_that_is_killed_is_no_end_of_the_log() {
+    let running = Running::start("Never", "echo first; exec sleep 600").await;
+    running.until_running(0).await;
+    let path = "/containerLogs/ns/p/main?follow=true";
+    let mut answer = running.client.send(Method::GET, path, None).await.unwrap();
+    assert_eq!(piece(answer.body_mut()).await.unwrap().unwrap(), "first\n");
+    let killed = std::process::Command::new("kill")
+        .args(["-9", &running.reader()])
+        .status();
+    assert!(killed.unwrap().success());
+    let answer = read(answer).await;
+    assert!(!answer.whole);
+    assert!(
+        answer.text.starts_with("towline: the log was cut here: "),
+        "{}",
+        answer.text
+    );
+    assert!(answer.text.contains("KILL"), "{}", answer.text);
     running.end().await;
 }
