@@ -32,3 +32,4 @@ pub use error::Error;
 pub use logs::{LogSource, LogStream};
 pub use options::{Options, Pods};
 pub use server::{Serving, serve};
+pub use stamps::Stamps;

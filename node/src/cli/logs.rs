@@ -4,9 +4,11 @@ use anyhow::{Context, bail};
 use clap::Args;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use towline_cluster::{Cluster, LogRange, LogStart};
+use towline_kubelet_api::Stamps;
 use towline_ssh::ExitStatus;
 
 use super::connection::Connection;
+use super::output;
 use super::pods::{self, Listed};
 
 /// Print a container's log
@@ -27,7 +29,7 @@ pub struct Logs {
     #[arg(long, value_name = "LINES")]
     tail: Option<u64>,
     /// Say of each line when it was written, to the second
-    #[arg(long, conflicts_with_all = ["follow", "tail"])]
+    #[arg(long, conflicts_with = "tail")]
     timestamps: bool,
     #[command(flatten)]
     connection: Connection,
@@ -50,7 +52,7 @@ impl Logs {
         let written = if self.timestamps {
             stamped(&cluster, pod, &container, range).await
         } else {
-            copy(&cluster, pod, &container, range).await
+            copy(&cluster, pod, &container, range, None).await
         };
         cluster.remote().close().await;
         written.map(|()| 0)
@@ -98,50 +100,49 @@ fn ended(status: &ExitStatus, stderr: &[u8], pod: &Listed, container: &str) -> a
     }
 }
 
-async fn copy(cluster: &Cluster, pod: &Listed, container: &str, range: LogRange) -> anyhow::Result<()> {
+/// Writes a part of a log to standard output, with times if `stamps` has them.
+async fn copy(
+    cluster: &Cluster,
+    pod: &Listed,
+    container: &str,
+    range: LogRange,
+    mut stamps: Option<Stamps>,
+) -> anyhow::Result<()> {
     let mut process = cluster.log(&pod.uid, container, range).await?;
-    let mut stdout = tokio::io::stdout();
     let mut stderr = Vec::new();
     let out = async {
-        tokio::io::copy(&mut process.stdout, &mut stdout).await?;
-        stdout.flush().await
+        let mut stdout = tokio::io::stdout();
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            let count = process.stdout.read(&mut buffer).await?;
+            match &mut stamps {
+                _ if count == 0 => return stdout.flush().await,
+                Some(stamps) => stdout.write_all(&stamps.weave(&buffer[..count], output::now())).await?,
+                None => stdout.write_all(&buffer[..count]).await?,
+            }
+            // Whoever follows wants to see it now.
+            stdout.flush().await?;
+        }
     };
     let (out, _) = tokio::join!(out, process.stderr.read_to_end(&mut stderr));
     out?;
     ended(&process.wait().await?, &stderr, pod, container)
 }
 
-/// The whole log with the time of each line, from the index beside it.
+/// The log with the time of each line, from the index beside it.
 async fn stamped(cluster: &Cluster, pod: &Listed, container: &str, range: LogRange) -> anyhow::Result<()> {
     let index = match cluster.log_index(&pod.uid, container, range.run).await {
         Err(error) if error.exit_code() == Some(66) => return ended(&ExitStatus::Code(66), &[], pod, container),
         index => index?,
     };
+    // The same run, even if the next one begins meanwhile.
     let run = i64::try_from(index.run).context("the log has an impossible number")?;
-    let mut process = cluster.log(&pod.uid, container, LogRange { run, ..range }).await?;
-    let (mut log, mut stderr) = (Vec::new(), Vec::new());
-    let (out, _) = tokio::join!(
-        process.stdout.read_to_end(&mut log),
-        process.stderr.read_to_end(&mut stderr)
-    );
-    out.context("the log was cut")?;
-    ended(&process.wait().await?, &stderr, pod, container)?;
-    let mut text = Vec::with_capacity(log.len() * 2);
-    let (mut at, mut row) = (0u64, 0);
-    for line in log.split_inclusive(|byte| *byte == b'\n') {
-        // A line was there when the log was at least as long as its first byte.
-        while row + 1 < index.rows.len() && index.rows[row].1 <= at {
-            row += 1;
-        }
-        if let Some((time, _)) = index.rows.get(row) {
-            let time = jiff::Timestamp::from_second(*time).context("the index has an impossible time")?;
-            text.extend_from_slice(format!("{time} ").as_bytes());
-        }
-        text.extend_from_slice(line);
-        at += line.len() as u64;
-    }
-    let mut stdout = tokio::io::stdout();
-    stdout.write_all(&text).await?;
-    stdout.flush().await?;
-    Ok(())
+    copy(
+        cluster,
+        pod,
+        container,
+        LogRange { run, ..range },
+        Some(Stamps::new(index, 0)),
+    )
+    .await
 }

@@ -57,7 +57,9 @@ impl Manifest {
         {
             documents
         } else {
-            serde_saphyr::from_multiple(text).context("it is not YAML")?
+            // As in `kubectl apply`: 0644 is a mode. `yes` and `on` are no booleans here but text, or an error that says so.
+            let options = serde_saphyr::options! { legacy_octal_numbers: true, strict_booleans: true };
+            serde_saphyr::from_multiple_with_options(text, options).context("it is not YAML")?
         };
         let mut manifest = Self::default();
         for document in documents {
@@ -235,6 +237,17 @@ mod tests {
         let data = secret.data.unwrap();
         assert_eq!((data["a"].0.as_slice(), data["b"].0.as_slice()), (&b"x"[..], &b"y"[..]));
         assert!(manifest.references("other").secrets.is_empty());
+    }
+
+    #[test]
+    fn modes_and_words_are_read_as_they_are_meant() {
+        let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: p, labels: {a: y, b: on}}\nspec: {containers: [], volumes: [{name: v, configMap: {name: c, defaultMode: 0440}}]}\n";
+        let Work::Pod(pod) = Manifest::parse(text).unwrap().works.remove(0) else {
+            panic!("not a pod")
+        };
+        assert_eq!(pod.metadata.labels.unwrap()["a"], "y");
+        let volumes = pod.spec.unwrap().volumes.unwrap();
+        assert_eq!(volumes[0].config_map.as_ref().unwrap().default_mode, Some(0o440));
     }
 
     #[test]
