@@ -44,10 +44,9 @@ impl Authentication {
         headers: &HeaderMap,
         reviews: &Reviews,
     ) -> Result<Option<User>, String> {
-        if let Some(certified) = certified
-            && Timestamp::now().as_second() <= certified.not_after
-        {
-            return Ok(Some(certified.user.clone()));
+        let now = Timestamp::now().as_second();
+        if let Some(user) = certified.and_then(|certified| certified.user_at(now)) {
+            return Ok(Some(user.clone()));
         }
         let Some(token) = bearer(headers) else { return Ok(None) };
         let hash = Sha256::digest(token.as_bytes()).into();

@@ -56,7 +56,12 @@ pub fn body(log: LogStream, shape: Shape) -> impl Stream<Item = Result<Bytes, Bo
             Err(error) => {
                 warn!("a log was cut on its way to a client: {error}");
                 let newline = if state.in_line { "\n" } else { "" };
-                let words = format!("{newline}towline: the log was cut here: {error}\n");
+                // One line, whatever the far side had to say, and also if it had nothing to say.
+                let why = error.to_string().replace('\n', " ");
+                let words = format!(
+                    "{newline}towline: the log was cut here: {}\n",
+                    why.trim_end_matches([':', ' '])
+                );
                 state.cut = Some(error.into());
                 Some((Ok(words.into()), Some(state)))
             }

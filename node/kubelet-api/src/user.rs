@@ -74,6 +74,11 @@ impl Certified {
             not_after: certificate.validity().not_after.timestamp(),
         })
     }
+
+    /// The user, if the certificate still holds at this time (seconds since 1970).
+    pub fn user_at(&self, second: i64) -> Option<&User> {
+        (second <= self.not_after).then_some(&self.user)
+    }
 }
 
 #[cfg(test)]
@@ -100,7 +105,8 @@ mod tests {
         assert_eq!(found.user.name, "system:apiserver");
         assert_eq!(found.user.groups, ["system:masters", AUTHENTICATED]);
         assert!(found.user.extra[CREDENTIAL][0].starts_with("X509SHA256="));
-        assert!(found.not_after > 0);
+        assert_eq!(found.user_at(found.not_after), Some(&found.user));
+        assert_eq!(found.user_at(found.not_after + 1), None);
     }
 
     #[test]
