@@ -177,6 +177,7 @@ async fn request_one(
 ) -> Result<Option<(TokenRequest, String)>, Error> {
     let what = format!("create a token of serviceaccount {namespace}/{account}");
     let request = token_request(pod, &wanted);
+    // (A pod that is quite new may not have reached the part of the API server that binds tokens to it.)
     let answer = patiently(|| async {
         let _place = session.place().await;
         let api: Api<ServiceAccount> = Api::namespaced(session.client(), namespace);
@@ -219,7 +220,10 @@ where
         .with_min_delay(Duration::from_millis(50))
         .with_max_times(6)
         .with_jitter();
-    request.retry(pauses).when(Error::is_forbidden).await
+    request
+        .retry(pauses)
+        .when(|error| error.is_forbidden() || error.is_not_found())
+        .await
 }
 
 /// All services by namespace and name.

@@ -301,7 +301,9 @@ fn missing(pod: &Pod, memo: &Memo, deleting: bool, now: i64) -> Decision {
 
 /// A pod that the cluster has and the API has not.
 fn absent(remote: &RemotePod, memo: &Memo, now: i64) -> Act {
-    let Some(since) = memo.gone_since else { return Act::Confirm };
+    let Some(since) = memo.gone_since else {
+        return Act::Confirm;
+    };
     match over(remote, now) {
         Over::Yes | Over::Unsubmitted if now < since + LINGER_S => Act::Wait(Some(since + LINGER_S)),
         Over::Yes | Over::Unsubmitted => Act::Forget,

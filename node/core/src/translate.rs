@@ -203,7 +203,7 @@ impl Default for Site {
             qos: None,
             default_cpus: 1,
             default_memory_mb: 1024,
-            overhead_memory_mb: 256,
+            overhead_memory_mb: overhead_memory_mb("apptainer"),
             default_walltime_s: None,
             max_walltime_s: None,
             image_rewrites: Vec::new(),
@@ -212,6 +212,21 @@ impl Default for Site {
             gpu_type: None,
         }
     }
+}
+
+/// The container runtime where none is asked for: on a cluster, compute nodes may have what the login node lacks.
+pub fn default_runtime(batch: &str, apptainer_is_here: bool) -> &'static str {
+    if apptainer_is_here || batch != "host" {
+        "apptainer"
+    } else {
+        "none"
+    }
+}
+
+/// Memory in MiB that a job needs beside its pod: for the supervisor alone, or with a container runtime that may have to
+/// convert an image.
+pub fn overhead_memory_mb(runtime: &str) -> u64 {
+    if runtime == "none" { 32 } else { 256 }
 }
 
 /// Seconds of grace that a pod has when it says nothing.

@@ -230,7 +230,8 @@ impl Hands {
         if matches!(result, Ok(Written::Done)) {
             for event in events::between(bound.pod.status.as_ref(), &new) {
                 let kind = if event.warning { Kind::Warning } else { Kind::Normal };
-                self.recorder.publish(session, &bound.pod, kind, &event.reason, &event.message);
+                self.recorder
+                    .publish(session, &bound.pod, kind, &event.reason, &event.message);
             }
         }
         let pod = Pod {

@@ -32,13 +32,18 @@ impl Pods for NodePods {
         let pods = self.shown.load();
         let mut found = pods.values().filter(|bound| self.ours(bound)).map(|bound| &bound.pod);
         found
-            .find(|pod| pod.metadata.namespace.as_deref() == Some(namespace) && pod.metadata.name.as_deref() == Some(name))
+            .find(|pod| {
+                pod.metadata.namespace.as_deref() == Some(namespace) && pod.metadata.name.as_deref() == Some(name)
+            })
             .cloned()
     }
 
     fn all(&self) -> Vec<Arc<Pod>> {
         let pods = self.shown.load();
-        pods.values().filter(|bound| self.ours(bound)).map(|bound| bound.pod.clone()).collect()
+        pods.values()
+            .filter(|bound| self.ours(bound))
+            .map(|bound| bound.pod.clone())
+            .collect()
     }
 }
 
@@ -57,7 +62,9 @@ pub async fn open(
 ) -> anyhow::Result<Serving> {
     let port = match settings.port {
         0 => 0,
-        first => first.checked_add(u16::try_from(n)?).context("there is no port left for the kubelet endpoint")?,
+        first => first
+            .checked_add(u16::try_from(n)?)
+            .context("there is no port left for the kubelet endpoint")?,
     };
     let certificate = serving(session, &settings.serving, addresses, stop.clone()).await?;
     let client_ca = match client_ca(session, settings.client_ca_file.as_deref()).await {
@@ -72,7 +79,9 @@ pub async fn open(
         Err(error) => return Err(error.into()),
     };
     // A control plane on this very machine needs nobody else to be let in.
-    let own = addresses.iter().find_map(|address| address.address.parse::<IpAddr>().ok());
+    let own = addresses
+        .iter()
+        .find_map(|address| address.address.parse::<IpAddr>().ok());
     let listen = match own {
         Some(address) if address.is_loopback() => address,
         Some(IpAddr::V6(_)) => std::net::Ipv6Addr::UNSPECIFIED.into(),

@@ -121,7 +121,8 @@ impl Pace {
 
     /// A look is due; it is then under way.
     pub fn look_due(&mut self, observed: &Observed, to_forget: bool) -> bool {
-        let due = !self.looking && observed.complete() && wants_look(observed, to_forget) && Instant::now() >= self.next_look;
+        let due =
+            !self.looking && observed.complete() && wants_look(observed, to_forget) && Instant::now() >= self.next_look;
         self.looking |= due;
         due
     }
@@ -135,7 +136,9 @@ impl Pace {
 
     /// A query of the batch system is due; it is then under way.
     pub fn list_due(&mut self, observed: &Observed, ledger: &Ledger) -> bool {
-        let due = !self.listing && observed.complete() && self.list_at(observed, ledger).is_some_and(|at| Instant::now() >= at);
+        let due = !self.listing
+            && observed.complete()
+            && self.list_at(observed, ledger).is_some_and(|at| Instant::now() >= at);
         self.listing |= due;
         due
     }
@@ -153,7 +156,9 @@ impl Pace {
             }
         }
         // Not at once after a submission: most jobs have reported before it matters.
-        let base = self.last_list.map_or(self.last_news + LIST_URGENT, |last| last + interval);
+        let base = self
+            .last_list
+            .map_or(self.last_news + LIST_URGENT, |last| last + interval);
         Some(base.max(self.list_not_before))
     }
 
@@ -170,7 +175,9 @@ impl Pace {
         if observed.complete() && !self.looking && wants_look(observed, to_forget) {
             at = at.min(self.next_look);
         }
-        if !self.listing && let Some(list) = self.list_at(observed, &Ledger::new()) {
+        if !self.listing
+            && let Some(list) = self.list_at(observed, &Ledger::new())
+        {
             // (What was told to end is known to the ledger alone: a pass every few seconds finds it.)
             at = at.min(list.max(now + LIST_URGENT));
         }

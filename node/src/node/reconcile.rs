@@ -116,7 +116,8 @@ impl Reconcile {
         });
         if let Some(pods) = &pods {
             let observed = self.observed.pods();
-            self.ledger.retain(|uid, memo| memo.busy || pods.contains_key(uid) || observed.contains_key(uid));
+            self.ledger
+                .retain(|uid, memo| memo.busy || pods.contains_key(uid) || observed.contains_key(uid));
         }
         let address = |pod: &Pod| {
             let node = pod.spec.as_ref()?.node_name.as_ref()?;
@@ -128,7 +129,8 @@ impl Reconcile {
         let wake_at = plan.wake_at;
         self.act(plan, bound.as_deref(), now);
         self.ask();
-        let planned = wake_at.map(|at| Instant::now() + Duration::from_secs(u64::try_from(at - now).unwrap_or(0).min(3600)));
+        let planned =
+            wake_at.map(|at| Instant::now() + Duration::from_secs(u64::try_from(at - now).unwrap_or(0).min(3600)));
         let asked = self.pace.next(&self.observed, !self.done.is_empty());
         planned.into_iter().chain([asked]).min().unwrap_or(asked)
     }
@@ -136,8 +138,11 @@ impl Reconcile {
     /// The pods that should be here, with the statuses that we wrote and the watch has not told yet.
     fn bound(&mut self) -> Option<Arc<BTreeMap<String, BoundPod>>> {
         let snapshot = self.desired.snapshot()?;
-        self.written
-            .retain(|uid, (before, _)| snapshot.get(uid).is_some_and(|bound| bound.pod.metadata.resource_version == *before));
+        self.written.retain(|uid, (before, _)| {
+            snapshot
+                .get(uid)
+                .is_some_and(|bound| bound.pod.metadata.resource_version == *before)
+        });
         let bound = if self.written.is_empty() {
             snapshot
         } else {
@@ -157,7 +162,10 @@ impl Reconcile {
         let nobody = BTreeMap::new();
         let bound = bound.unwrap_or(&nobody);
         self.submit(&plan, bound, now);
-        let batches = [(plan.cancel, false), (plan.kill.into_iter().map(|uid| (uid, None)).collect(), true)];
+        let batches = [
+            (plan.cancel, false),
+            (plan.kill.into_iter().map(|uid| (uid, None)).collect(), true),
+        ];
         for (pods, hard) in batches {
             if !pods.is_empty() {
                 self.busy(pods.iter().map(|(uid, _)| uid));
@@ -173,7 +181,9 @@ impl Reconcile {
             self.tasks.spawn(self.hands.clone().scan(plan.rescan));
         }
         for uid in plan.confirm {
-            let Some(remote) = self.observed.pods().get(&uid) else { continue };
+            let Some(remote) = self.observed.pods().get(&uid) else {
+                continue;
+            };
             let (namespace, name) = (remote.namespace.clone(), remote.name.clone());
             self.busy([&uid]);
             self.tasks.spawn(self.hands.clone().confirm(uid, namespace, name));
@@ -208,7 +218,11 @@ impl Reconcile {
         }
         let mut chosen: Vec<&String> = plan.submit.iter().collect();
         // Who came first is submitted first.
-        chosen.sort_by_key(|uid| bound.get(*uid).and_then(|bound| bound.pod.metadata.creation_timestamp.clone()));
+        chosen.sort_by_key(|uid| {
+            bound
+                .get(*uid)
+                .and_then(|bound| bound.pod.metadata.creation_timestamp.clone())
+        });
         let mut pods = Vec::new();
         for uid in chosen {
             let Some(bound) = bound.get(uid) else { continue };
@@ -255,8 +269,8 @@ impl Reconcile {
     pub(super) fn obstacle(&mut self, uid: &str, reason: String, message: String, now: i64) {
         let memo = self.ledger.entry(uid.to_owned()).or_default();
         let times = memo.obstacle.as_ref().map_or(0, |before| before.times) + 1;
-        let jitter = i64::from(rand::random::<u8>() % 3);
-        let delay = (5i64 << times.min(6)).min(300) + jitter;
+        let jitter = i64::from(rand::random::<u8>() % 2);
+        let delay = (1i64 << times.min(9)).min(300) + jitter;
         memo.obstacle = Some(Obstacle {
             reason,
             message,
@@ -268,7 +282,9 @@ impl Reconcile {
     /// Publishes an event about a pod that is still known.
     pub(super) fn tell(&self, uid: &str, kind: Kind, reason: &str, message: &str) {
         if let Some(bound) = self.shown.load().get(uid) {
-            self.hands.recorder.publish(&self.hands.sessions[bound.session], &bound.pod, kind, reason, message);
+            self.hands
+                .recorder
+                .publish(&self.hands.sessions[bound.session], &bound.pod, kind, reason, message);
         }
     }
 }

@@ -103,7 +103,8 @@ fn serving(config: &Config) -> anyhow::Result<Serving> {
         ServingCertificate::SelfSigned => Serving::SelfSigned,
         ServingCertificate::Files => {
             let file = |file: &Option<std::path::PathBuf>, key: &str| {
-                file.clone().with_context(|| format!("kubelet.servingCertificate is `files`, but kubelet.{key} is not set"))
+                file.clone()
+                    .with_context(|| format!("kubelet.servingCertificate is `files`, but kubelet.{key} is not set"))
             };
             Serving::Files {
                 certificate: file(&config.kubelet.certificate_file, "certificateFile")?,
@@ -121,7 +122,10 @@ fn node(node: &Node) -> NodeSettings {
         qos: node.qos.clone(),
         labels: node.labels.clone(),
         annotations: node.annotations.clone(),
-        taints: node.taints.as_ref().map(|taints| taints.iter().map(Into::into).collect()),
+        taints: node
+            .taints
+            .as_ref()
+            .map(|taints| taints.iter().map(Into::into).collect()),
         address: node.address.map(|address| address.to_string()),
         port: node.port,
         max_pods: node.max_pods.map(u64::from),

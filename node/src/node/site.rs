@@ -9,7 +9,7 @@ use towline_apiserver::node::{NodeConditionSpec, NodeDescription};
 use towline_core::admission::NodeFacts;
 use towline_core::answer::{Facts, Partition};
 use towline_core::quantity;
-use towline_core::translate::{ImageRewrite, Site};
+use towline_core::translate::{ImageRewrite, Site, overhead_memory_mb};
 use towline_ssh::LinkState;
 
 /// The taint that every node has unless the configuration says otherwise: only pods that ask for this node come to it.
@@ -63,8 +63,6 @@ pub struct Common {
     pub agent: String,
     /// The container runtime.
     pub runtime: String,
-    /// Memory in MiB that a job gets beyond what its pod asks for.
-    pub overhead_memory_mb: u64,
     /// Image rewrite rules.
     pub image_rewrites: Vec<ImageRewrite>,
     /// Registries that speak plain HTTP.
@@ -97,7 +95,12 @@ impl NodeSite {
     ///
     /// # Errors
     /// The cluster has no such partition, or a quantity cannot be read.
-    pub fn new(settings: &NodeSettings, common: &Common, facts: &Facts, partitions: &[Partition]) -> anyhow::Result<Self> {
+    pub fn new(
+        settings: &NodeSettings,
+        common: &Common,
+        facts: &Facts,
+        partitions: &[Partition],
+    ) -> anyhow::Result<Self> {
         let partition = find(settings.partition.as_deref(), partitions, &common.target)?;
         let limit = |own: Option<u64>| match (own, partition.max_walltime_s) {
             (Some(own), Some(partition)) => Some(own.min(partition)),
@@ -111,21 +114,32 @@ impl NodeSite {
             qos: settings.qos.clone(),
             default_cpus: settings.default_cpus.unwrap_or(1),
             default_memory_mb: settings.default_memory_mb.unwrap_or(1024),
-            overhead_memory_mb: common.overhead_memory_mb,
+            overhead_memory_mb: overhead_memory_mb(&common.runtime),
             default_walltime_s: settings.default_walltime_s,
             max_walltime_s: limit(settings.max_walltime_s),
             image_rewrites: common.image_rewrites.clone(),
             plain_http: common.plain_http.clone(),
             image_format: common.image_format.clone(),
-            gpu_type: settings.gpu_type.clone().or_else(|| partition.gpu_type.clone()).filter(|_| partition.gpus_per_node > 0),
+            gpu_type: settings
+                .gpu_type
+                .clone()
+                .or_else(|| partition.gpu_type.clone())
+                .filter(|_| partition.gpus_per_node > 0),
         };
         let capacity = capacity(settings, partition)?;
         let labels = labels(settings, common, facts, partition);
-        let taints = settings.taints.clone().unwrap_or_else(|| vec![taint(TAINT, &common.batch)]);
+        let taints = settings
+            .taints
+            .clone()
+            .unwrap_or_else(|| vec![taint(TAINT, &common.batch)]);
         let allocatable = capacity
             .iter()
             .filter_map(|(name, quantity)| {
-                let read = if name == "cpu" { quantity::milli } else { quantity::units };
+                let read = if name == "cpu" {
+                    quantity::milli
+                } else {
+                    quantity::units
+                };
                 Some((name.clone(), read(&quantity.0).ok()?))
             })
             .collect();
@@ -190,7 +204,10 @@ fn taint(key: &str, value: &str) -> Taint {
 fn find<'a>(wanted: Option<&str>, partitions: &'a [Partition], target: &str) -> anyhow::Result<&'a Partition> {
     let found = match wanted {
         Some(name) => partitions.iter().find(|partition| partition.name == name),
-        None => partitions.iter().find(|partition| partition.default).or_else(|| partitions.first().filter(|_| partitions.len() == 1)),
+        None => partitions
+            .iter()
+            .find(|partition| partition.default)
+            .or_else(|| partitions.first().filter(|_| partitions.len() == 1)),
     };
     if let Some(found) = found {
         return Ok(found);
@@ -208,10 +225,16 @@ fn capacity(settings: &NodeSettings, partition: &Partition) -> anyhow::Result<BT
         ("cpu".to_owned(), Quantity(partition.cpus.to_string())),
         (
             "memory".to_owned(),
-            Quantity(format!("{}Mi", partition.memory_per_node_mb.saturating_mul(partition.nodes))),
+            Quantity(format!(
+                "{}Mi",
+                partition.memory_per_node_mb.saturating_mul(partition.nodes)
+            )),
         ),
         // As many pods as CPUs can be asked for in jobs of one CPU, and those that wait in the queue.
-        ("pods".to_owned(), Quantity(partition.cpus.saturating_mul(10).max(110).to_string())),
+        (
+            "pods".to_owned(),
+            Quantity(partition.cpus.saturating_mul(10).max(110).to_string()),
+        ),
     ]);
     let gpus = partition.gpus_per_node.saturating_mul(partition.nodes);
     if gpus > 0 {
@@ -233,7 +256,13 @@ fn labels(settings: &NodeSettings, common: &Common, facts: &Facts, partition: &P
     let value = |text: &str| -> String {
         let text: String = text
             .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' })
+            .map(|c| {
+                if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+                    c
+                } else {
+                    '-'
+                }
+            })
             .take(63)
             .collect();
         text.trim_matches(['-', '_', '.']).to_owned()
@@ -246,7 +275,10 @@ fn labels(settings: &NodeSettings, common: &Common, facts: &Facts, partition: &P
         ("towline.dev/batch", value(&common.batch)),
         ("towline.dev/partition", value(&partition.name)),
         ("towline.dev/runtime", value(&common.runtime)),
-        ("node.kubernetes.io/exclude-from-external-load-balancers", "true".to_owned()),
+        (
+            "node.kubernetes.io/exclude-from-external-load-balancers",
+            "true".to_owned(),
+        ),
     ]
     .into_iter()
     .map(|(key, value)| (key.to_owned(), value))
@@ -280,7 +312,10 @@ fn addresses(address: &str) -> Vec<NodeAddress> {
 fn node_info(common: &Common, facts: &Facts) -> NodeSystemInfo {
     let text = |key: &str| facts.get(key).unwrap_or("unknown").to_owned();
     let version = match common.runtime.as_str() {
-        "apptainer" => facts.get("apptainer").filter(|version| *version != "no").unwrap_or("unknown"),
+        "apptainer" => facts
+            .get("apptainer")
+            .filter(|version| *version != "no")
+            .unwrap_or("unknown"),
         _ => "1",
     };
     NodeSystemInfo {
@@ -347,7 +382,13 @@ mod tests {
         };
         let node = NodeSite::new(&own, &Common::default(), &Facts::default(), &[partition("p", true)]).unwrap();
         assert!(node.description.taints.is_empty());
-        assert_eq!((node.description.capacity["cpu"].0.as_str(), node.facts.allocatable["pods"]), ("4", 7));
+        assert_eq!(
+            (
+                node.description.capacity["cpu"].0.as_str(),
+                node.facts.allocatable["pods"]
+            ),
+            ("4", 7)
+        );
         assert_eq!(node.site.max_walltime_s, Some(60));
     }
 
@@ -363,7 +404,13 @@ mod tests {
 
     #[test]
     fn a_dead_link_taints_the_node_and_says_why() {
-        let node = NodeSite::new(&settings(), &Common::default(), &Facts::default(), &[partition("p", true)]).unwrap();
+        let node = NodeSite::new(
+            &settings(),
+            &Common::default(),
+            &Facts::default(),
+            &[partition("p", true)],
+        )
+        .unwrap();
         let down = LinkState::Down {
             since: std::time::SystemTime::now(),
             why: "no route".into(),

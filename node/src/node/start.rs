@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use futures::future::{select_all, try_join_all};
+use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use towline_apiserver::events::Recorder;
@@ -17,6 +18,7 @@ use towline_apiserver::pods::Desired;
 use towline_apiserver::references::ReferenceReader;
 use towline_apiserver::{Credentials, Session};
 use towline_cluster::Cluster;
+use towline_core::translate::default_runtime;
 use towline_ssh::Remote;
 
 use super::effects::Hands;
@@ -72,25 +74,24 @@ pub async fn run(mut settings: Settings, cancel: CancellationToken) -> anyhow::R
     }))
     .await?;
     let first = sessions.first().context("no node is configured")?.clone();
-    settings.cluster.owner = format!("towline node at {}", first.server());
+    settings.cluster.owner = owner(&first);
     settings.common.address = match settings.kubelet.address.take() {
         Some(address) => address,
         None => own_address(first.server()).await?,
     };
     let cluster = connect(&settings).await?;
-    let (facts, partitions) = cluster.probe().await.context("failed to ask the cluster what it offers")?;
+    let (facts, partitions) = cluster
+        .probe()
+        .await
+        .context("failed to ask the cluster what it offers")?;
     let target = cluster.remote().name();
     settings.common.target.clone_from(&target);
     settings.common.agent = cluster.agent().to_owned();
     settings.common.batch = cluster.batch().to_owned();
     settings.common.runtime = settings.runtime.clone().unwrap_or_else(|| {
-        // On a cluster, compute nodes may have what the login node lacks.
         let here = facts.get("apptainer").is_some_and(|version| version != "no");
-        if here || cluster.batch() != "host" { "apptainer" } else { "none" }.to_owned()
+        default_runtime(cluster.batch(), here).to_owned()
     });
-
-    // The supervisor alone, or with a container runtime that may have to convert an image.
-    settings.common.overhead_memory_mb = if settings.common.runtime == "none" { 32 } else { 256 };
 
     let shown: Arc<Shown> = Arc::new(ArcSwap::from_pointee(BTreeMap::new()));
     let stop = cancel.child_token();
@@ -98,15 +99,29 @@ pub async fn run(mut settings: Settings, cancel: CancellationToken) -> anyhow::R
     for (n, (session, node)) in sessions.iter().zip(&settings.nodes).enumerate() {
         let mut site = NodeSite::new(node, &settings.common, &facts, &partitions)?;
         let addresses = &site.description.addresses;
-        let endpoint =
-            endpoint::open(n, session, addresses, &settings.kubelet, shown.clone(), cluster.clone(), stop.clone()).await?;
+        let endpoint = endpoint::open(
+            n,
+            session,
+            addresses,
+            &settings.kubelet,
+            shown.clone(),
+            cluster.clone(),
+            stop.clone(),
+        )
+        .await?;
         site.description.kubelet_port = i32::from(node.port.unwrap_or(endpoint.address.port()));
         nodes.push(site);
     }
     for node in &nodes {
         let partition = node.site.partition.as_deref().unwrap_or("-");
         let cpus = &node.description.capacity["cpu"].0;
-        tracing::info!(node = node.name, partition, cpus, runtime = node.site.runtime, "offering");
+        tracing::info!(
+            node = node.name,
+            partition,
+            cpus,
+            runtime = node.site.runtime,
+            "offering"
+        );
     }
 
     let mut descriptions = Vec::new();
@@ -149,6 +164,17 @@ pub async fn run(mut settings: Settings, cancel: CancellationToken) -> anyhow::R
     result
 }
 
+/// Whom the agent's directory belongs to: a Kubernetes cluster, known by its CA, since its address differs from where one looks.
+fn owner(session: &Session) -> String {
+    let Some(pem) = session.ca_pem() else {
+        return format!("towline node at {}", session.server());
+    };
+    let letters: Vec<u8> = pem.into_iter().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let digest = Sha256::digest(letters);
+    let short: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("towline node of the Kubernetes cluster with the CA {short}")
+}
+
 /// Connects, again and again while it is only the network's fault.
 async fn connect(settings: &Settings) -> anyhow::Result<Cluster> {
     let mut pause = Duration::from_secs(1);
@@ -167,7 +193,9 @@ async fn connect(settings: &Settings) -> anyhow::Result<Cluster> {
 
 /// The address of this machine from which the API server is reached: what the API server can most likely reach as well.
 async fn own_address(server: &str) -> anyhow::Result<String> {
-    let url: http::Uri = server.parse().with_context(|| format!("{server} is no address of an API server"))?;
+    let url: http::Uri = server
+        .parse()
+        .with_context(|| format!("{server} is no address of an API server"))?;
     let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     let port = url.port_u16().unwrap_or(443);
     let find = async {
@@ -179,7 +207,9 @@ async fn own_address(server: &str) -> anyhow::Result<String> {
         socket.connect(to).await?;
         socket.local_addr()
     };
-    let found = find.await.with_context(|| format!("failed to find this machine's address towards {server}: set --address"))?;
+    let found = find
+        .await
+        .with_context(|| format!("failed to find this machine's address towards {server}: set --address"))?;
     Ok(found.ip().to_string())
 }
 

@@ -58,7 +58,10 @@ impl Reconcile {
             Outcome::Cancelled { pods, hard, result } => {
                 for (uid, grace) in pods {
                     let failure = match &result {
-                        Ok(answer) => answer.get(&uid).cloned().unwrap_or(Some("no answer about this pod".to_owned())),
+                        Ok(answer) => answer
+                            .get(&uid)
+                            .cloned()
+                            .unwrap_or(Some("no answer about this pod".to_owned())),
                         Err(error) => Some(error.to_string()),
                     };
                     self.cancelled(&uid, grace, hard, failure, now);
@@ -154,7 +157,12 @@ impl Reconcile {
         if let Some(message) = failure {
             tracing::warn!(uid, message, "failed to end a pod");
             memo.pause_until = now + PAUSE_S;
-            self.tell(uid, Kind::Warning, "FailedKillPod", &format!("failed to end the pod's job: {message}"));
+            self.tell(
+                uid,
+                Kind::Warning,
+                "FailedKillPod",
+                &format!("failed to end the pod's job: {message}"),
+            );
             return;
         }
         let first = memo.told.is_none();
@@ -170,7 +178,12 @@ impl Reconcile {
         }
         self.observed.told_to_stop(uid);
         if hard {
-            self.tell(uid, Kind::Warning, "Killing", "Ending the pod's job by force: it has not ended within its grace");
+            self.tell(
+                uid,
+                Kind::Warning,
+                "Killing",
+                "Ending the pod's job by force: it has not ended within its grace",
+            );
         } else if first {
             self.tell(uid, Kind::Normal, "Killing", "Stopping the pod's containers");
         }

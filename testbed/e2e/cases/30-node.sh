@@ -45,7 +45,7 @@ case_footprint() {
     simple quiet 'sleep 5'
     until_phase quiet Succeeded
     sleep 2
-    pid=$(cat "$TESTBED_DIR/run/node.pid")
+    pid=$(cut -d" " -f1 "$TESTBED_DIR/run/node")
     port=$(awk 'tolower($1) == "port" { print $2; exit }' "$TOWLINE_SSH_CONFIG")
     connections=$(ss -Htnp state established "( dport = :$port )" | grep -c "pid=$pid,")
     same 'connections to the login node' 1 "$connections"

@@ -3,7 +3,7 @@
 
 case_node_killed_while_it_submits() {
     for n in $(seq 12); do simple "p$n" 'echo ran >>/dev/null; sleep 1'; done
-    kill -KILL "$(cat "$TESTBED_DIR/run/node.pid")"
+    kill -KILL "$(cut -d" " -f1 "$TESTBED_DIR/run/node")"
     "$driver" node --name "$name" --no-build >/dev/null
     for n in $(seq 12); do until_phase "p$n" Succeeded; done
     on_login "squeue -h -t all -o '%j'" | sort | uniq -d >"$T/twice"

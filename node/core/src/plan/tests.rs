@@ -312,7 +312,11 @@ fn a_pod_that_only_the_cluster_has_is_confirmed_before_it_is_ended() {
     };
     let seen = observed(Some(ended));
     let lingers = run(None, &seen, gone.clone(), 10);
-    assert_eq!((lingers.forget.len(), lingers.wake_at), (0, Some(5 + LINGER_S)), "its log may still be read");
+    assert_eq!(
+        (lingers.forget.len(), lingers.wake_at),
+        (0, Some(5 + LINGER_S)),
+        "its log may still be read"
+    );
     assert_eq!(run(None, &seen, gone, 5 + LINGER_S).forget, ["u"]);
 }
 
