@@ -46,15 +46,16 @@ case_footprint() {
     until_phase quiet Succeeded
     sleep 2
     pid=$(cut -d" " -f1 "$TESTBED_DIR/run/node")
-    port=$(awk 'tolower($1) == "port" { print $2; exit }' "$TOWLINE_SSH_CONFIG")
-    connections=$(ss -Htnp state established "( dport = :$port )" | grep -c "pid=$pid,")
-    same 'connections to the login node' 1 "$connections"
+    port=$(ssh -G -F "$TOWLINE_SSH_CONFIG" "$TOWLINE_TARGET" | awk '$1 == "port" { print $2 }')
+    # (The one for logs stays for a minute.)
+    one_connection() { [ "$(ss -Htnp state established "( dport = :$port )" | grep -c "pid=$pid,")" = 1 ]; }
+    wait_for 90 'one connection to the login node' one_connection
     others=$(on_login "ps -u \$(id -un) -o comm= | grep -v -e sshd -e ps -e '^sh$' -e bash -e awk -e grep" | tr '\n' ' ')
     same 'processes on the login node' '' "${others% }"
 }
 
 case_several_partitions() {
-    local far=$node-long
+    far=$node-long
     "$driver" node --name "$name" --no-build -- --partition debug --partition long --name "$node" >/dev/null
     trap '"$driver" node --name "$name" --no-build >/dev/null; kubectl delete node "$far" "$node-debug" >/dev/null' EXIT
     wait_for 30 'the node of the other partition' kubectl wait --for=condition=Ready --timeout=1s node "$far"
