@@ -3,7 +3,7 @@
 # The first thing in a container of container/apptainer, run by the node's own sh, which is bound in beside it: makes the
 # environment what the pod says (the image's variables, then the pod's) and becomes the command. LOADER is what has to
 # come before a program of the node's to run it here.
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034 # base.sh and container.sh use them
 t=/.singularity.d/towline
 . "$t/lib/base.sh"
 . "$t/lib/container.sh"
