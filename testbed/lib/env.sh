@@ -10,6 +10,9 @@ environment() {
     variable TESTBED_REGISTRY_PUSH "$(registry_as_pushed)"
     variable TOWLINE_TARGET login
     variable TOWLINE_SSH_CONFIG "$dir/ssh/config"
+    # what manifests call busybox is in the testbed's own registry
+    variable TOWLINE_PLAIN_HTTP registry:5000
+    variable TOWLINE_IMAGE_REWRITE docker.io/library/busybox=registry:5000/busybox
     if [ "$kubernetes" = yes ]; then
         variable KUBECONFIG "$dir/admin.kubeconfig"
         variable TESTBED_BOOTSTRAP_KUBECONFIG "$dir/bootstrap.kubeconfig"

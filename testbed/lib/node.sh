@@ -31,8 +31,13 @@ node_start() {
         before=$argument
     done
     mkdir -p "$dir/node"
+    cat >"$dir/node.yaml" <<EOF
+images:
+  plainHTTP: ["registry:5000"]
+  rewrites: [{from: docker.io/library/busybox, to: "registry:5000/busybox"}]
+EOF
     daemon node env TOWLINE_SSH_CONFIG="$dir/ssh/config" "$dir/bin/towline" node login --name "towline-$name" \
-        --bootstrap-kubeconfig "$dir/bootstrap.kubeconfig" --state-dir "$dir/node" --plain-http registry:5000 \
+        --bootstrap-kubeconfig "$dir/bootstrap.kubeconfig" --state-dir "$dir/node" --config "$dir/node.yaml" \
         --address 127.0.0.1 --port "$(node_port)" "$@"
     if ! wait_for 60 node_is_settled "$node"; then
         node_stop

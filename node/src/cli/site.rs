@@ -3,7 +3,7 @@
 use clap::Args;
 use towline_cluster::Cluster;
 use towline_core::answer::{Facts, Partition};
-use towline_core::translate::{Site, default_runtime, overhead_memory_mb};
+use towline_core::translate::{ImageRewrite, Site, default_runtime, overhead_memory_mb};
 
 use super::connection::Connection;
 
@@ -21,6 +21,16 @@ pub struct SiteOptions {
         help_heading = "Pods"
     )]
     plain_http: Vec<String>,
+    /// Images whose full name begins with FROM get TO in its place, as docker.io/=registry.example.org/mirror/
+    #[arg(
+        long,
+        value_name = "FROM=TO",
+        env = "TOWLINE_IMAGE_REWRITE",
+        value_delimiter = ',',
+        value_parser = image_rewrite,
+        help_heading = "Pods"
+    )]
+    image_rewrite: Vec<ImageRewrite>,
     /// How images are kept: a directory (sandbox) or a file (sif)
     #[arg(long, value_name = "FORMAT", value_parser = ["sandbox", "sif"], default_value = "sandbox", help_heading = "Pods")]
     image_format: String,
@@ -35,6 +45,17 @@ pub struct SiteOptions {
     qos: Option<String>,
 }
 
+fn image_rewrite(text: &str) -> Result<ImageRewrite, String> {
+    let (from, to) = text
+        .split_once('=')
+        .filter(|(from, _)| !from.is_empty())
+        .ok_or("write FROM=TO")?;
+    Ok(ImageRewrite {
+        from: from.to_owned(),
+        to: to.to_owned(),
+    })
+}
+
 impl SiteOptions {
     /// Without a look at the cluster.
     pub fn site(&self, connection: &Connection, batch: &str, apptainer_is_here: bool) -> Site {
@@ -47,6 +68,7 @@ impl SiteOptions {
             partition: self.partition.clone(),
             account: self.account.clone(),
             qos: self.qos.clone(),
+            image_rewrites: self.image_rewrite.clone(),
             plain_http: self.plain_http.clone(),
             image_format: self.image_format.clone(),
             ..Site::default()
