@@ -57,7 +57,7 @@ case_detach_ps_logs_cancel() {
     told() { towline logs -t login long | grep -q told; }
     wait_for 60 'the pod to be told' told
     # gc takes only what has ended.
-    taken() { towline gc login && ! listed; }
+    taken() { towline gc --older-than 0s login && ! listed; }
     wait_for 60 'gc to take the pod that has ended' taken
 }
 
