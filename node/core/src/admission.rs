@@ -81,14 +81,7 @@ pub fn requests(pod: &Pod) -> BTreeMap<String, u64> {
             .iter()
             .flat_map(|resources| resources.requests.iter().flatten());
         requests
-            .filter_map(|(name, quantity)| {
-                let read = if name == "cpu" {
-                    quantity::milli
-                } else {
-                    quantity::units
-                };
-                Some((name.clone(), read(&quantity.0).ok()?))
-            })
+            .filter_map(|(name, quantity)| Some((name.clone(), quantity::amount(name, &quantity.0).ok()?)))
             .collect()
     };
     for container in &spec.containers {

@@ -23,6 +23,14 @@ pub fn units(text: &str) -> Result<u64, BadQuantity> {
     scaled(text, 1)
 }
 
+/// An amount of a resource as admission counts it: `cpu` in millicores, everything else in units.
+///
+/// # Errors
+/// The text is not a quantity, is negative, or does not fit.
+pub fn amount(resource: &str, text: &str) -> Result<u64, BadQuantity> {
+    if resource == "cpu" { milli(text) } else { units(text) }
+}
+
 /// `text` × `scale`, rounded up, in exact integer arithmetic.
 fn scaled(text: &str, scale: u128) -> Result<u64, BadQuantity> {
     exact(text.trim(), scale).ok_or_else(|| BadQuantity(text.to_owned()))

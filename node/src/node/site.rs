@@ -134,14 +134,7 @@ impl NodeSite {
             .unwrap_or_else(|| vec![taint(TAINT, &common.batch)]);
         let allocatable = capacity
             .iter()
-            .filter_map(|(name, quantity)| {
-                let read = if name == "cpu" {
-                    quantity::milli
-                } else {
-                    quantity::units
-                };
-                Some((name.clone(), read(&quantity.0).ok()?))
-            })
+            .filter_map(|(name, quantity)| Some((name.clone(), quantity::amount(name, &quantity.0).ok()?)))
             .collect();
         let annotations = settings
             .annotations
