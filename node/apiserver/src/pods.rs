@@ -25,6 +25,12 @@ pub struct BoundPod {
     pub pod: Arc<Pod>,
 }
 
+impl AsRef<Pod> for BoundPod {
+    fn as_ref(&self) -> &Pod {
+        &self.pod
+    }
+}
+
 /// Everything by UID.
 type Snapshot = Arc<BTreeMap<String, BoundPod>>;
 

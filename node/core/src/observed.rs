@@ -1,11 +1,24 @@
 //! What is known of the cluster: the sum of all looks so far.
 //!
 //! Everything here comes from complete answers (invariant 1), so a failed look changes nothing. A later answer adds to an
-//! earlier one; only a scan of everything says what is *not* there.
+//! earlier one; only a scan says what is *not* there. A pod is known from the moment at which its submission begins, so that
+//! whatever is heard of it before the submission answers finds its place.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::answer::{Job, Look, Report, ScannedPod, Stage, Submission};
+
+/// Whether a pod has a directory on the cluster.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Directory {
+    /// It has: a scan found it, or its submission answered.
+    #[default]
+    There,
+    /// It is being submitted right now.
+    BeingMade,
+    /// A submission ended without an answer that tells, or found an older directory: it has to be read.
+    Unread,
+}
 
 /// One pod's directory on the cluster and the job that belongs to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,6 +27,8 @@ pub struct RemotePod {
     pub namespace: String,
     /// The pod's name.
     pub name: String,
+    /// Whether the directory is there.
+    pub directory: Directory,
     /// The job's id: heard at submission, or found by the job's name.
     pub job: Option<String>,
     /// Some job began to run this pod: it must never run again.
@@ -57,49 +72,56 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// All pods that have a directory on the cluster, by UID.
+    /// All pods that have a directory on the cluster, or may have one, by UID.
     pub fn pods(&self) -> &BTreeMap<String, RemotePod> {
         &self.pods
     }
 
-    /// A scan of everything has succeeded since the start or since [`Observed::doubt`].
+    /// A scan of everything has succeeded since the start.
     pub fn complete(&self) -> bool {
         self.complete
     }
 
-    /// When the batch system was asked successfully for the last time.
+    /// When the batch system was asked successfully for the last time, seconds since 1970.
     pub fn listed_at(&self) -> Option<i64> {
         self.listed_at
     }
 
-    /// Something may have happened that no answer told about: nothing is absent until the next scan of everything.
-    pub fn doubt(&mut self) {
-        self.complete = false;
+    /// Takes in the scan of everything that comes before all else.
+    pub fn scanned(&mut self, scan: BTreeMap<String, ScannedPod>, now: i64) {
+        self.complete = true;
+        for (uid, found) in scan {
+            self.found(uid, found, now);
+        }
     }
 
-    /// Takes in a scan. `all`: it was about every pod, so what it does not have is not there.
-    pub fn scanned(&mut self, scan: BTreeMap<String, ScannedPod>, all: bool, now: i64) {
-        if all {
-            self.pods.retain(|uid, _| scan.contains_key(uid));
-            self.complete = true;
-        }
-        for (uid, found) in scan {
-            let pod = self.pods.entry(uid).or_default();
-            pod.namespace = found.namespace;
-            pod.name = found.name;
-            pod.job = found.job.or(pod.job.take());
-            pod.claimed |= found.claim.is_some();
-            pod.submitting = found.submitting;
-            pod.stop |= found.stop;
-            pod.said = found.said.or(pod.said.take());
-            pod.scanned_at = now;
-            if let Some(report) = found.report {
-                newer(pod, report);
+    /// Takes in a scan of these pods: those that it does not have have no directory.
+    pub fn rescanned(&mut self, asked: &[String], mut scan: BTreeMap<String, ScannedPod>, now: i64) {
+        for uid in asked {
+            match scan.remove(uid) {
+                Some(found) => self.found(uid.clone(), found, now),
+                None => self.removed(uid),
             }
         }
     }
 
-    /// Takes in a look at the spool. Reports of pods without a directory are left-overs and are passed over.
+    fn found(&mut self, uid: String, found: ScannedPod, now: i64) {
+        let pod = self.pods.entry(uid).or_default();
+        pod.namespace = found.namespace;
+        pod.name = found.name;
+        pod.directory = Directory::There;
+        pod.job = found.job.or(pod.job.take());
+        pod.claimed |= found.claim.is_some();
+        pod.submitting = found.submitting;
+        pod.stop |= found.stop;
+        pod.said = found.said.or(pod.said.take());
+        pod.scanned_at = now;
+        if let Some(report) = found.report {
+            newer(pod, report);
+        }
+    }
+
+    /// Takes in a look at the spool. Reports of pods that have no directory are left-overs and are passed over.
     pub fn looked(&mut self, look: &Look) {
         for (uid, report) in &look.reports {
             if let Some(pod) = self.pods.get_mut(uid) {
@@ -134,27 +156,31 @@ impl Observed {
             pod.queue = Some(job);
         }
         for (uid, pod) in &mut self.pods {
-            let unfound = !seen.contains(uid) && !pod.ended();
+            let unfound = !seen.contains(uid) && !pod.ended() && pod.directory == Directory::There;
             pod.unfound_since = unfound.then(|| pod.unfound_since.unwrap_or(now));
         }
     }
 
-    /// Takes in the answer of a submission of pods, whose names are needed should the pod's object vanish.
-    pub fn submitted(&mut self, uid: &str, namespace: &str, name: &str, outcome: &Submission, now: i64) {
-        let (job, submitting) = match outcome {
-            Submission::Submitted { job } => (Some(job.clone()), false),
-            Submission::Exists { job } => (job.clone(), job.is_none()),
-            Submission::Unknown { .. } => (None, true),
-            Submission::Refused { .. } => {
-                self.pods.remove(uid);
-                return;
-            }
-        };
+    /// The submission of a pod begins. Its names are needed should its object vanish meanwhile.
+    pub fn submitting(&mut self, uid: &str, namespace: &str, name: &str) {
         let pod = self.pods.entry(uid.to_owned()).or_default();
         pod.namespace = namespace.to_owned();
         pod.name = name.to_owned();
-        pod.job = job.or(pod.job.take());
-        pod.submitting = submitting && pod.job.is_none();
+        pod.directory = Directory::BeingMade;
+    }
+
+    /// Takes in what the submission of a pod has answered; `None`: nothing that tells.
+    pub fn submitted(&mut self, uid: &str, outcome: Option<&Submission>, now: i64) {
+        let Some(pod) = self.pods.get_mut(uid) else { return };
+        pod.directory = match outcome {
+            Some(Submission::Refused { .. }) => return self.removed(uid),
+            Some(Submission::Submitted { .. } | Submission::Unknown { .. }) => Directory::There,
+            Some(Submission::Exists { .. }) | None => Directory::Unread,
+        };
+        if let Some(Submission::Submitted { job } | Submission::Exists { job: Some(job) }) = outcome {
+            pod.job.get_or_insert_with(|| job.clone());
+        }
+        pod.submitting = pod.job.is_none();
         pod.scanned_at = now;
     }
 
@@ -212,7 +238,8 @@ mod tests {
 
     fn submitted(uid: &str, outcome: &Submission) -> Observed {
         let mut observed = Observed::default();
-        observed.submitted(uid, "ns", "p", outcome, 1);
+        observed.submitting(uid, "ns", "p");
+        observed.submitted(uid, Some(outcome), 1);
         observed
     }
 
@@ -234,12 +261,55 @@ mod tests {
     }
 
     #[test]
-    fn only_a_scan_of_everything_says_what_is_not_there() {
+    fn what_a_scan_of_named_pods_does_not_have_is_not_there() {
         let mut observed = submitted("u", &Submission::Submitted { job: "7".into() });
-        observed.scanned(BTreeMap::new(), false, 2);
+        observed.rescanned(&["v".into()], BTreeMap::new(), 2);
         assert!(observed.pods().contains_key("u") && !observed.complete());
-        observed.scanned(BTreeMap::new(), true, 3);
-        assert!(observed.pods().is_empty() && observed.complete());
+        observed.rescanned(&["u".into()], BTreeMap::new(), 3);
+        assert!(observed.pods().is_empty());
+    }
+
+    #[test]
+    fn a_report_that_overtakes_the_answer_of_the_submission_is_kept() {
+        let mut observed = Observed::default();
+        observed.submitting("u", "ns", "p");
+        let report = Report {
+            uid: "u".into(),
+            seq: 3,
+            time: 5,
+            job: "7".into(),
+            host: "c1".into(),
+            ip: None,
+            stage: Stage::Ended,
+            reason: None,
+            message: String::new(),
+            containers: vec![],
+        };
+        observed.looked(&Look {
+            reports: BTreeMap::from([("u".to_owned(), report)]),
+            ..Look::default()
+        });
+        observed.submitted("u", Some(&Submission::Submitted { job: "7".into() }), 6);
+        let pod = &observed.pods()["u"];
+        assert!(pod.ended() && pod.namespace == "ns" && pod.directory == Directory::There);
+    }
+
+    #[test]
+    fn without_an_answer_the_directory_has_to_be_read_and_the_batch_system_is_not_believed() {
+        let mut observed = Observed::default();
+        observed.submitting("u", "ns", "p");
+        observed.listed(vec![], 2);
+        observed.submitted("u", None, 3);
+        observed.listed(vec![], 4);
+        assert_eq!(observed.pods()["u"].directory, Directory::Unread);
+        assert_eq!(observed.pods()["u"].unfound_since, None);
+        let refused = Submission::Refused {
+            retry: true,
+            reason: "QueueLimit".into(),
+            text: String::new(),
+        };
+        observed.submitted("u", Some(&refused), 5);
+        assert!(observed.pods().is_empty());
     }
 
     #[test]

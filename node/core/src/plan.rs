@@ -5,12 +5,11 @@
 //! heard of it and nothing of it has begun (invariants 2 and 3).
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 
 use crate::answer::{Job, JobState};
-use crate::observed::{Observed, RemotePod};
+use crate::observed::{Directory, Observed, RemotePod};
 use crate::status::{self, View};
 use crate::translate::Rejection;
 
@@ -23,6 +22,8 @@ pub const SETTLE_GONE_S: i64 = 60;
 /// How long a job whose submission had no answer must not have been found before its pod is submitted again, seconds:
 /// more than three times the longest time that Slurm's own commands take to give up.
 pub const RESUBMIT_S: i64 = 180;
+/// Between looks at whether the batch system has been asked since a job has to be given up, seconds.
+const ASKED_AGAIN_S: i64 = 5;
 /// How long the directory of a pod stays that is gone: whoever follows a log has to read its end, seconds.
 pub const LINGER_S: i64 = 10;
 /// What a pod gets beyond its grace before its job is ended by force, seconds.
@@ -100,8 +101,8 @@ pub struct Plan {
 /// Plans.
 ///
 /// `desired` is `None` until the API has told all pods of all nodes once. `host_ip`: the address of each pod's node.
-pub fn plan(
-    desired: Option<&BTreeMap<String, Arc<Pod>>>,
+pub fn plan<P: AsRef<Pod>>(
+    desired: Option<&BTreeMap<String, P>>,
     observed: &Observed,
     ledger: &Ledger,
     host_ip: impl Fn(&Pod) -> Option<String>,
@@ -111,9 +112,10 @@ pub fn plan(
     let Some(desired) = desired else { return plan };
     let nothing = Memo::default();
     for (uid, pod) in desired {
+        let pod = pod.as_ref();
         let memo = ledger.get(uid).unwrap_or(&nothing);
         let remote = observed.pods().get(uid);
-        let decision = present(pod, remote, memo, observed.complete(), now);
+        let decision = present(pod, remote, memo, observed, now);
         if let Some(view) = decision.view.as_ref().and_then(|view| view.of(remote, memo)) {
             let status = status::compute(pod, view, host_ip(pod).as_deref(), now);
             if pod.status.as_ref() != Some(&status) {
@@ -124,7 +126,7 @@ pub fn plan(
     }
     for (uid, remote) in observed.pods().iter().filter(|(uid, _)| !desired.contains_key(*uid)) {
         let memo = ledger.get(uid).unwrap_or(&nothing);
-        plan.take(uid, absent(remote, memo, now), memo, now);
+        plan.take(uid, absent(remote, memo, observed, now), memo, now);
     }
     plan
 }
@@ -211,12 +213,12 @@ impl Shown {
 }
 
 /// A pod that the API has.
-fn present(pod: &Pod, remote: Option<&RemotePod>, memo: &Memo, complete: bool, now: i64) -> Decision {
+fn present(pod: &Pod, remote: Option<&RemotePod>, memo: &Memo, observed: &Observed, now: i64) -> Decision {
     let only = |act| Decision { act, view: None };
     let terminal = status::is_terminal(pod);
     let deleting = pod.metadata.deletion_timestamp.is_some();
     let Some(remote) = remote else {
-        if !complete {
+        if !observed.complete() {
             return only(Act::Wait(None));
         }
         return match () {
@@ -226,7 +228,12 @@ fn present(pod: &Pod, remote: Option<&RemotePod>, memo: &Memo, complete: bool, n
             () => missing(pod, memo, deleting, now),
         };
     };
-    let over = match over(remote, now) {
+    let waiting = || {
+        Some(Shown::Waiting {
+            message: queue_message(remote),
+        })
+    };
+    let over = match over(remote, observed, now) {
         Over::Yes => true,
         Over::No(at) => {
             // Ended in the queue, or nearly so: nothing is begun any more, the time decides.
@@ -238,7 +245,13 @@ fn present(pod: &Pod, remote: Option<&RemotePod>, memo: &Memo, complete: bool, n
             }
             false
         }
-        Over::Rescan => return only(Act::Rescan),
+        Over::Rescan => {
+            let unread = remote.directory == Directory::Unread && !terminal;
+            return Decision {
+                act: Act::Rescan,
+                view: unread.then(waiting).flatten(),
+            };
+        }
         Over::Unsubmitted if deleting || terminal => true,
         Over::Unsubmitted => return only(Act::Forget),
     };
@@ -257,9 +270,8 @@ fn present(pod: &Pod, remote: Option<&RemotePod>, memo: &Memo, complete: bool, n
         () if terminal => None,
         () if over && !remote.ended() => Some(Shown::Died),
         () if remote.report.is_some() => Some(Shown::Remote),
-        () => Some(Shown::Waiting {
-            message: queue_message(remote),
-        }),
+        () if remote.directory == Directory::BeingMade => None,
+        () => waiting(),
     };
     Decision { act, view }
 }
@@ -300,11 +312,11 @@ fn missing(pod: &Pod, memo: &Memo, deleting: bool, now: i64) -> Decision {
 }
 
 /// A pod that the cluster has and the API has not.
-fn absent(remote: &RemotePod, memo: &Memo, now: i64) -> Act {
+fn absent(remote: &RemotePod, memo: &Memo, observed: &Observed, now: i64) -> Act {
     let Some(since) = memo.gone_since else {
         return Act::Confirm;
     };
-    match over(remote, now) {
+    match over(remote, observed, now) {
         Over::Yes | Over::Unsubmitted if now < since + LINGER_S => Act::Wait(Some(since + LINGER_S)),
         Over::Yes | Over::Unsubmitted => Act::Forget,
         Over::Rescan => Act::Rescan,
@@ -323,28 +335,32 @@ enum Over {
     Unsubmitted,
 }
 
-fn over(remote: &RemotePod, now: i64) -> Over {
+fn over(remote: &RemotePod, observed: &Observed, now: i64) -> Over {
     if remote.ended() {
         return Over::Yes;
     }
+    match remote.directory {
+        Directory::There => {}
+        Directory::BeingMade => return Over::No(None),
+        Directory::Unread => return Over::Rescan,
+    }
     let started = remote.started();
-    let (since, settle, verdict) = match (remote.over_since, remote.unfound_since) {
-        (Some(since), _) => {
-            let gone = remote.queue.as_ref().is_some_and(|job| job.state == JobState::Gone);
-            let settle = match (gone, started) {
-                (true, _) => SETTLE_GONE_S,
-                (false, true) => SETTLE_S,
-                (false, false) => SETTLE_UNSTARTED_S,
-            };
-            (since, settle, Over::Yes)
+    // A job that is said to have ended has; one that is not known was perhaps not looked up well.
+    let (since, settle, verdict, doubtful) = match (remote.over_since, remote.unfound_since) {
+        (Some(since), _) if remote.queue.as_ref().is_some_and(|job| job.state == JobState::Gone) => {
+            (since, SETTLE_GONE_S, Over::Yes, true)
         }
-        (None, Some(since)) if started => (since, SETTLE_GONE_S, Over::Yes),
-        (None, Some(since)) if remote.job.is_none() => (since, RESUBMIT_S, Over::Unsubmitted),
+        (Some(since), _) if started => (since, SETTLE_S, Over::Yes, false),
+        (Some(since), _) => (since, SETTLE_UNSTARTED_S, Over::Yes, false),
+        (None, Some(since)) if started => (since, SETTLE_GONE_S, Over::Yes, true),
+        (None, Some(since)) if remote.job.is_none() => (since, RESUBMIT_S, Over::Unsubmitted, true),
         _ => return Over::No(None),
     };
     let due = since + settle;
     if now < due {
         Over::No(Some(due))
+    } else if doubtful && observed.listed_at().is_none_or(|at| at < due) {
+        Over::No(Some(now + ASKED_AGAIN_S))
     } else if remote.scanned_at < due {
         Over::Rescan
     } else {

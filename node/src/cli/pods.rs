@@ -53,7 +53,7 @@ pub struct ListedContainer {
 /// The files could not be read.
 pub async fn list(cluster: &Cluster) -> anyhow::Result<(Vec<Listed>, Option<towline_cluster::Error>)> {
     let mut observed = Observed::default();
-    observed.scanned(cluster.scan(&[]).await?, true, output::now());
+    observed.scanned(cluster.scan(&[]).await?, output::now());
     let mut silent = None;
     if observed.pods().values().any(|pod| !pod.ended()) {
         match cluster.list(&observed.open_jobs()).await {

@@ -3,6 +3,7 @@
 //! An effect changes nothing in the agent's memory: its outcome is a value that the loop takes in.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -64,11 +65,11 @@ pub enum Fate {
 pub enum Outcome {
     /// The spool was read.
     Looked(Result<Look, ClusterError>),
-    /// Directories were read: all of them, or those of some pods.
-    Scanned {
-        /// All of them.
-        all: bool,
-        /// Of these pods.
+    /// All directories were read.
+    Scanned(Result<BTreeMap<String, ScannedPod>, ClusterError>),
+    /// Some pods' directories were read again.
+    Rescanned {
+        /// Whose.
         uids: Vec<String>,
         /// What there is.
         result: Result<BTreeMap<String, ScannedPod>, ClusterError>,
@@ -129,14 +130,15 @@ impl Hands {
         Outcome::Looked(self.cluster.look(&done).await)
     }
 
-    /// Reads directories; none named: all of them.
-    pub async fn scan(self, uids: Vec<String>) -> Outcome {
+    /// Reads all directories.
+    pub async fn scan(self) -> Outcome {
+        Outcome::Scanned(self.cluster.scan(&[]).await)
+    }
+
+    /// Reads these pods' directories.
+    pub async fn rescan(self, uids: Vec<String>) -> Outcome {
         let result = self.cluster.scan(&uids).await;
-        Outcome::Scanned {
-            all: uids.is_empty(),
-            uids,
-            result,
-        }
+        Outcome::Rescanned { uids, result }
     }
 
     /// Asks the batch system.
@@ -158,7 +160,10 @@ impl Hands {
                 let hands = self.clone();
                 async move {
                     let (session, node) = (&hands.sessions[bound.session], &hands.nodes[bound.session]);
-                    (uid, prepare(&bound.pod, session, &hands.references, node).await)
+                    let preparation = prepare(&bound.pod, session, &hands.references, node);
+                    // One pod that trips over a defect of ours must not keep the others from running.
+                    let result = AssertUnwindSafe(preparation).catch_unwind().await;
+                    (uid, result.unwrap_or_else(|_| Err(Unready::defect())))
                 }
                 .boxed()
             })

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use towline_core::observed::Observed;
+use towline_core::observed::{Directory, Observed, RemotePod};
 use towline_core::plan::Ledger;
 
 /// Between looks while something happens.
@@ -85,11 +85,6 @@ impl Pace {
         self.again = Some(Instant::now() + RETRY);
     }
 
-    /// Nothing is under way any more.
-    pub fn forget_all(&mut self) {
-        (self.looking, self.listing, self.scanning) = (false, false, false);
-    }
-
     /// A look has ended.
     pub fn looked(&mut self, well: bool) {
         self.looking = false;
@@ -102,12 +97,10 @@ impl Pace {
         self.next_look = Instant::now() + pause;
     }
 
-    /// A scan has ended.
-    pub fn scanned(&mut self, all: bool, well: bool) {
-        if all {
-            self.scanning = false;
-            self.next_scan = Instant::now() + if well { Duration::ZERO } else { RETRY };
-        }
+    /// The scan of everything has ended.
+    pub fn scanned(&mut self, well: bool) {
+        self.scanning = false;
+        self.next_scan = Instant::now() + if well { Duration::ZERO } else { RETRY };
     }
 
     /// The batch system has answered, or not.
@@ -144,14 +137,16 @@ impl Pace {
     }
 
     fn list_at(&self, observed: &Observed, ledger: &Ledger) -> Option<Instant> {
-        let mut open = observed.pods().iter().filter(|(_, pod)| !pod.ended()).peekable();
+        // A submission under way tells its result itself.
+        let asked = |pod: &RemotePod| !pod.ended() && pod.directory == Directory::There;
+        let mut open = observed.pods().iter().filter(|(_, pod)| asked(pod)).peekable();
         open.peek()?;
         let mut interval = self.queue_interval;
         for (uid, pod) in open {
             let told = ledger.get(uid).is_some_and(|memo| memo.told.is_some());
             if pod.job.is_none() || told && !pod.started() || pod.over_since.is_some() {
                 interval = interval.min(LIST_URGENT);
-            } else if pod.report.is_none() && pod.queue.is_none() {
+            } else if pod.unfound_since.is_some() || pod.report.is_none() && pod.queue.is_none() {
                 interval = interval.min(LIST_FRESH);
             }
         }
@@ -163,7 +158,7 @@ impl Pace {
     }
 
     /// When something will be due.
-    pub fn next(&mut self, observed: &Observed, to_forget: bool) -> Instant {
+    pub fn next(&mut self, observed: &Observed, ledger: &Ledger, to_forget: bool) -> Instant {
         let now = Instant::now();
         let mut at = now + IDLE;
         if let Some(again) = self.again.take() {
@@ -176,10 +171,9 @@ impl Pace {
             at = at.min(self.next_look);
         }
         if !self.listing
-            && let Some(list) = self.list_at(observed, &Ledger::new())
+            && let Some(list) = self.list_at(observed, ledger)
         {
-            // (What was told to end is known to the ledger alone: a pass every few seconds finds it.)
-            at = at.min(list.max(now + LIST_URGENT));
+            at = at.min(list);
         }
         at.max(now)
     }

@@ -26,6 +26,16 @@ pub enum Unready {
     },
 }
 
+impl Unready {
+    /// The agent itself failed over this pod. The panic's own words are in the log.
+    pub fn defect() -> Self {
+        Self::Later {
+            reason: "InternalError",
+            message: "the agent has failed over this pod, which is a defect: its log says where".to_owned(),
+        }
+    }
+}
+
 /// Reads what a pod refers to and translates it.
 ///
 /// # Errors

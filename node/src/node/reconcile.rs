@@ -30,6 +30,9 @@ const SUBMISSIONS: usize = 2;
 /// Statuses that are written at the same time at most.
 const WRITES: usize = 64;
 
+/// What an effect that panics shows.
+const DEFECT: &str = "an effect ended without an outcome";
+
 /// The pods as the loop knows them, for those who serve requests about them.
 pub type Shown = ArcSwap<BTreeMap<String, BoundPod>>;
 
@@ -69,6 +72,10 @@ impl Reconcile {
     }
 
     /// Runs until it is told to end. What is under way on the cluster goes on without it.
+    ///
+    /// # Panics
+    /// When an effect has: nothing is known then of what it was about, and a new start, which reads everything anew, is
+    /// the one way to find out.
     pub async fn run(mut self, cancel: CancellationToken) {
         let mut link = self.hands.cluster.remote().link();
         let mut wake = Instant::now();
@@ -76,7 +83,7 @@ impl Reconcile {
             tokio::select! {
                 () = cancel.cancelled() => return,
                 () = self.desired.changed() => {}
-                Some(outcome) = self.tasks.join_next() => self.joined(outcome),
+                Some(outcome) = self.tasks.join_next() => self.take(outcome.expect(DEFECT), now()),
                 // Back after a while: what is overdue is asked at once.
                 changed = link.changed() => if changed.is_ok() && matches!(*link.borrow(), LinkState::Up { .. }) {
                     self.pace.hurry();
@@ -85,24 +92,9 @@ impl Reconcile {
             }
             // What arrived together is planned for together.
             while let Some(outcome) = self.tasks.try_join_next() {
-                self.joined(outcome);
+                self.take(outcome.expect(DEFECT), now());
             }
             wake = self.pass();
-        }
-    }
-
-    fn joined(&mut self, outcome: Result<Outcome, tokio::task::JoinError>) {
-        match outcome {
-            Ok(outcome) => self.take(outcome, now()),
-            Err(error) => {
-                // A defect of ours; nothing is known of what it was about.
-                tracing::error!(%error, "an effect ended without an outcome");
-                self.observed.doubt();
-                self.ledger.values_mut().for_each(|memo| memo.busy = false);
-                self.writing.clear();
-                self.submissions = 0;
-                self.pace.forget_all();
-            }
         }
     }
 
@@ -110,11 +102,7 @@ impl Reconcile {
     fn pass(&mut self) -> Instant {
         let now = now();
         let bound = self.bound();
-        let pods = bound.as_ref().map(|bound| {
-            let pods = bound.iter().map(|(uid, bound)| (uid.clone(), bound.pod.clone()));
-            pods.collect::<BTreeMap<_, _>>()
-        });
-        if let Some(pods) = &pods {
+        if let Some(pods) = &bound {
             let observed = self.observed.pods();
             self.ledger
                 .retain(|uid, memo| memo.busy || pods.contains_key(uid) || observed.contains_key(uid));
@@ -125,13 +113,13 @@ impl Reconcile {
             let address = &site.description.addresses.first()?.address;
             address.parse::<std::net::IpAddr>().is_ok().then(|| address.clone())
         };
-        let plan = plan(pods.as_ref(), &self.observed, &self.ledger, address, now);
+        let plan = plan(bound.as_deref(), &self.observed, &self.ledger, address, now);
         let wake_at = plan.wake_at;
         self.act(plan, bound.as_deref(), now);
         self.ask();
         let planned =
             wake_at.map(|at| Instant::now() + Duration::from_secs(u64::try_from(at - now).unwrap_or(0).min(3600)));
-        let asked = self.pace.next(&self.observed, !self.done.is_empty());
+        let asked = self.pace.next(&self.observed, &self.ledger, !self.done.is_empty());
         planned.into_iter().chain([asked]).min().unwrap_or(asked)
     }
 
@@ -178,7 +166,7 @@ impl Reconcile {
         }
         if !plan.rescan.is_empty() {
             self.busy(&plan.rescan);
-            self.tasks.spawn(self.hands.clone().scan(plan.rescan));
+            self.tasks.spawn(self.hands.clone().rescan(plan.rescan));
         }
         for uid in plan.confirm {
             let Some(remote) = self.observed.pods().get(&uid) else {
@@ -234,6 +222,10 @@ impl Reconcile {
                 }
                 Ok(()) if pods.len() < BATCH => {
                     memo.busy = true;
+                    let metadata = &bound.pod.metadata;
+                    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+                    self.observed
+                        .submitting(uid, &text(&metadata.namespace), &text(&metadata.name));
                     pods.push((uid.clone(), bound.clone()));
                 }
                 Ok(()) => {}
@@ -249,7 +241,7 @@ impl Reconcile {
     /// Asks the cluster whatever is due.
     fn ask(&mut self) {
         if self.pace.scan_due(&self.observed) {
-            self.tasks.spawn(self.hands.clone().scan(Vec::new()));
+            self.tasks.spawn(self.hands.clone().scan());
         }
         if self.pace.look_due(&self.observed, !self.done.is_empty()) {
             self.tasks.spawn(self.hands.clone().look(self.done.clone()));

@@ -36,11 +36,17 @@ impl Reconcile {
                     Err(error) => tracing::warn!(%error, "failed to look for reports"),
                 }
             }
-            Outcome::Scanned { all, uids, result } => {
-                self.pace.scanned(all, result.is_ok());
+            Outcome::Scanned(result) => {
+                self.pace.scanned(result.is_ok());
+                match result {
+                    Ok(scan) => self.observed.scanned(scan, now),
+                    Err(error) => tracing::warn!(%error, "failed to read the pods' directories"),
+                }
+            }
+            Outcome::Rescanned { uids, result } => {
                 self.release(&uids);
                 match result {
-                    Ok(scan) => self.observed.scanned(scan, all, now),
+                    Ok(scan) => self.observed.rescanned(&uids, scan, now),
                     Err(error) => {
                         tracing::warn!(%error, "failed to read the pods' directories");
                         self.pause(&uids, now);
@@ -130,21 +136,25 @@ impl Reconcile {
             memo.busy = false;
             match fate {
                 Fate::Rejected(rejection) => {
+                    self.observed.removed(&uid);
                     tracing::info!(uid, reason = rejection.reason, message = rejection.message, "rejected");
                     memo.rejection = Some(rejection);
                 }
-                Fate::Later { reason, message } => self.obstacle(&uid, reason, message, now),
-                Fate::Answered(Submission::Refused { reason, text, .. }) => self.obstacle(&uid, reason, text, now),
+                Fate::Later { reason, message }
+                | Fate::Answered(Submission::Refused {
+                    reason, text: message, ..
+                }) => {
+                    self.observed.removed(&uid);
+                    self.obstacle(&uid, reason, message, now);
+                }
                 Fate::Answered(submission) => {
                     memo.obstacle = None;
                     tracing::info!(uid, ?submission, "submitted");
-                    let shown = self.hands_pod(&uid);
-                    let (namespace, name) = shown.unwrap_or_default();
-                    self.observed.submitted(&uid, &namespace, &name, &submission, now);
+                    self.observed.submitted(&uid, Some(&submission), now);
                 }
                 Fate::Unanswered { message } => {
                     tracing::warn!(uid, message, "the outcome of a submission is unknown, it is looked up");
-                    self.observed.doubt();
+                    self.observed.submitted(&uid, None, now);
                     self.obstacle(&uid, "SubmissionUnknown".to_owned(), message, now);
                 }
             }
@@ -199,12 +209,5 @@ impl Reconcile {
         for uid in uids {
             self.ledger.entry(uid.clone()).or_default().pause_until = now + PAUSE_S;
         }
-    }
-
-    /// Namespace and name of a pod that should be here.
-    fn hands_pod(&self, uid: &str) -> Option<(String, String)> {
-        let snapshot = self.desired.snapshot()?;
-        let metadata = &snapshot.get(uid)?.pod.metadata;
-        Some((metadata.namespace.clone()?, metadata.name.clone()?))
     }
 }

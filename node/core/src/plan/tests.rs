@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::answer::{Report, ScannedPod, Stage, Submission};
 use proptest::prelude::*;
@@ -35,7 +37,7 @@ fn report(stage: Stage) -> Report {
 
 fn observed(remote: Option<RemotePod>) -> Observed {
     let mut observed = Observed::default();
-    observed.scanned(BTreeMap::new(), true, 0);
+    observed.scanned(BTreeMap::new(), 0);
     if let Some(remote) = remote {
         let scan = ScannedPod {
             uid: "u".into(),
@@ -48,7 +50,7 @@ fn observed(remote: Option<RemotePod>) -> Observed {
             report: remote.report,
             said: remote.said,
         };
-        observed.scanned(BTreeMap::from([("u".into(), scan)]), false, remote.scanned_at);
+        observed.rescanned(&["u".into()], BTreeMap::from([("u".into(), scan)]), remote.scanned_at);
     }
     observed
 }
@@ -95,7 +97,13 @@ fn a_new_pod_is_submitted_once_the_cluster_is_known() {
 
 #[test]
 fn before_the_api_has_told_all_pods_nothing_is_done() {
-    let found = plan(None, &observed(Some(with_job())), &Ledger::new(), |_| None, 10);
+    let found = plan(
+        None::<&BTreeMap<String, Arc<Pod>>>,
+        &observed(Some(with_job())),
+        &Ledger::new(),
+        |_| None,
+        10,
+    );
     assert_eq!(found, Plan::default());
 }
 
@@ -192,6 +200,7 @@ fn a_submission_without_an_answer_is_looked_up_before_it_is_repeated() {
         run(Some(pending()), &seen, Memo::default(), 10 + RESUBMIT_S - 1).wake_at,
         Some(10 + RESUBMIT_S)
     );
+    seen.listed(vec![], 10 + RESUBMIT_S);
     // Even then the directory is read once more: the job may have begun without anybody noticing.
     assert_eq!(
         run(Some(pending()), &seen, Memo::default(), 10 + RESUBMIT_S).rescan,
@@ -204,6 +213,7 @@ fn a_submission_without_an_answer_is_looked_up_before_it_is_repeated() {
     };
     let mut seen = observed(Some(unknown));
     seen.listed(vec![], 10);
+    seen.listed(vec![], 10 + RESUBMIT_S);
     assert_eq!(
         run(Some(pending()), &seen, Memo::default(), 10 + RESUBMIT_S).forget,
         ["u"]
@@ -216,6 +226,7 @@ fn a_submission_without_an_answer_is_looked_up_before_it_is_repeated() {
     };
     let mut seen = observed(Some(claimed));
     seen.listed(vec![], 10);
+    seen.listed(vec![], 10 + RESUBMIT_S);
     let plan = run(Some(pending()), &seen, Memo::default(), 10 + RESUBMIT_S);
     assert!(plan.forget.is_empty());
     assert_eq!(plan.statuses[0].1.phase.as_deref(), Some("Failed"));
@@ -402,7 +413,66 @@ proptest! {
 #[test]
 fn a_second_submission_of_the_same_answer_changes_nothing() {
     let mut seen = observed(None);
-    seen.submitted("u", "ns", "p", &Submission::Submitted { job: "7".into() }, 5);
-    seen.submitted("u", "ns", "p", &Submission::Exists { job: None }, 6);
+    seen.submitting("u", "ns", "p");
+    seen.submitted("u", Some(&Submission::Submitted { job: "7".into() }), 5);
+    seen.submitted("u", Some(&Submission::Exists { job: None }), 6);
     assert_eq!(seen.pods()["u"].job.as_deref(), Some("7"));
+}
+
+#[test]
+fn a_pod_that_vanishes_while_it_is_submitted_is_ended_afterwards() {
+    let mut seen = observed(None);
+    seen.submitting("u", "ns", "p");
+    let busy = Memo {
+        busy: true,
+        ..Memo::default()
+    };
+    assert_eq!(run(None, &seen, busy.clone(), 10), Plan::default());
+    assert_eq!(run(Some(pending()), &seen, busy, 10), Plan::default());
+    seen.submitted("u", Some(&Submission::Submitted { job: "7".into() }), 11);
+    assert_eq!(run(None, &seen, Memo::default(), 12).confirm, ["u"]);
+    let gone = Memo {
+        gone_since: Some(12),
+        ..Memo::default()
+    };
+    assert_eq!(run(None, &seen, gone, 12).cancel, [("u".to_owned(), None)]);
+}
+
+#[test]
+fn after_a_submission_without_an_answer_the_directory_decides() {
+    let mut seen = observed(None);
+    seen.submitting("u", "ns", "p");
+    seen.submitted("u", None, 10);
+    let plan = run(Some(pending()), &seen, Memo::default(), 11);
+    assert!(plan.rescan == ["u"] && plan.submit.is_empty());
+    seen.rescanned(&["u".into()], BTreeMap::new(), 12);
+    assert_eq!(run(Some(pending()), &seen, Memo::default(), 13).submit, ["u"]);
+}
+
+#[test]
+fn a_running_pod_whose_directory_is_gone_is_lost() {
+    let mut seen = listed(observed(Some(with_job())), JobState::Completed, 10);
+    let at = 10 + SETTLE_S;
+    assert_eq!(run(Some(pending()), &seen, Memo::default(), at).rescan, ["u"]);
+    seen.rescanned(&["u".into()], BTreeMap::new(), at);
+    let known = pod(json!({"phase": "Pending", "conditions": [{"type": status::SUBMITTED, "status": "True"}]}));
+    let plan = run(Some(known), &seen, Memo::default(), at);
+    assert!(plan.rescan.is_empty() && plan.submit.is_empty());
+    assert_eq!(plan.statuses[0].1.phase.as_deref(), Some("Failed"));
+}
+
+#[test]
+fn a_job_is_given_up_only_by_a_batch_system_that_still_answers() {
+    let running = RemotePod {
+        claimed: true,
+        ..with_job()
+    };
+    let mut seen = observed(Some(running));
+    seen.listed(vec![], 10);
+    let at = 10 + SETTLE_GONE_S;
+    let silent = run(Some(pending()), &seen, Memo::default(), at);
+    assert!(silent.rescan.is_empty() && silent.statuses.is_empty());
+    assert!(silent.wake_at.is_some_and(|wake| wake > at));
+    seen.listed(vec![], at);
+    assert_eq!(run(Some(pending()), &seen, Memo::default(), at).rescan, ["u"]);
 }

@@ -214,6 +214,8 @@ impl Attached {
 
     fn submitted(&mut self, bundle: &Bundle, outcome: Option<&Submission>) {
         let now = output::now();
+        self.observed.submitting(&bundle.uid, &bundle.namespace, &bundle.name);
+        self.observed.submitted(&bundle.uid, outcome, now);
         if let Some(Submission::Refused { retry, reason, text }) = outcome {
             if *retry {
                 self.progress
@@ -224,10 +226,6 @@ impl Attached {
                 &bundle.uid,
                 &Outcome::failed(code::NOT_STARTED, format!("{reason}: {text}"), now),
             );
-        }
-        if let Some(outcome) = outcome {
-            self.observed
-                .submitted(&bundle.uid, &bundle.namespace, &bundle.name, outcome, now);
         }
         if let Some(made) = self.pods.get_mut(&bundle.uid) {
             made.bundle = None;
@@ -271,7 +269,7 @@ impl Attached {
             self.progress.warning("the cluster answers again");
         }
         let found: BTreeSet<String> = scan.keys().cloned().collect();
-        self.observed.scanned(scan, false, output::now());
+        self.observed.rescanned(&uids, scan, output::now());
 
         let reporting = |uid: &String| self.observed.pods().get(uid).is_some_and(|pod| pod.report.is_some());
         let impatient = asked.times > 0 || !uids.iter().all(reporting);
