@@ -25,6 +25,7 @@ mod run;
 mod server;
 mod since;
 mod stamps;
+mod streaming;
 mod tls;
 mod user;
 
@@ -33,3 +34,4 @@ pub use logs::{LogSource, LogStream};
 pub use options::{Options, Pods};
 pub use server::{Serving, serve};
 pub use stamps::Stamps;
+pub use streaming::backend::{Place, Session, Sessions, Size, Streams};

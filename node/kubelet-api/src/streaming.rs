@@ -1,0 +1,3 @@
+//! Streams into containers: `exec`, `attach`, `port-forward`.
+
+pub mod backend;
