@@ -8,90 +8,13 @@ use serde_json::Value;
 
 use crate::translate::Fault;
 
-/// Paths below `spec` that are honoured or that mean nothing on a cluster; a trailing `.**` takes everything below.
-/// `[]` stands for the elements of a list. Order: pod, container, volumes.
-const DECIDED: &[&str] = &[
-    // Honoured.
-    "restartPolicy",
-    "terminationGracePeriodSeconds",
-    "activeDeadlineSeconds",
-    "hostname",
-    "enableServiceLinks",
-    "initContainers",
-    "containers",
-    "volumes[].name",
-    "volumes[].configMap.**",
-    "volumes[].secret.**",
-    "volumes[].downwardAPI.**",
-    "volumes[].projected.**",
-    "volumes[].emptyDir.medium",
-    // Honoured before a pod arrives here, by the scheduler, the API server or the admission of the node.
-    "nodeName",
-    "nodeSelector.**",
-    "affinity.**",
-    "tolerations.**",
-    "topologySpreadConstraints.**",
-    "schedulerName",
-    "schedulingGates.**",
-    "priority",
-    "priorityClassName",
-    "preemptionPolicy",
-    "serviceAccountName",
-    "serviceAccount",
-    "automountServiceAccountToken",
-    "overhead.**",
-    "readinessGates.**",
-    "os.**",
-    // Without a meaning here: the network is the compute node's, and with it its resolver; nothing is pulled by secret yet.
-    "dnsPolicy",
-    "subdomain",
-];
+pub mod document;
+pub mod table;
 
-/// Paths below a container.
-const CONTAINER: &[&str] = &[
-    "name",
-    "image",
-    "imagePullPolicy",
-    "command.**",
-    "args.**",
-    "workingDir",
-    "env.**",
-    "envFrom.**",
-    "resources.limits.**",
-    "resources.requests.**",
-    "volumeMounts[].name",
-    "volumeMounts[].mountPath",
-    "volumeMounts[].readOnly",
-    "volumeMounts[].subPath",
-    "volumeMounts[].recursiveReadOnly",
-    "securityContext.readOnlyRootFilesystem",
-    // As on a kubelet: information, nothing is opened or closed by it. A hostPort is refused.
-    "ports[].name",
-    "ports[].containerPort",
-    "ports[].protocol",
-];
+#[cfg(test)]
+mod paths;
 
-/// Fields that are accepted only with the value that means "nothing asked".
-fn has_default(path: &str, value: &Value) -> bool {
-    match path {
-        "spec.securityContext.supplementalGroupsPolicy" => value == "Merge",
-        "container.terminationMessagePath" => value == "/dev/termination-log",
-        "container.terminationMessagePolicy" => value == "File",
-        "container.securityContext.procMount" => value == "Default",
-        // Containers never have more rights than the account that runs them: these ask for no more than that.
-        "container.securityContext.allowPrivilegeEscalation" => true,
-        "container.securityContext.seccompProfile.type" | "spec.securityContext.seccompProfile.type" => {
-            matches!(value.as_str(), Some("RuntimeDefault" | "Unconfined"))
-        }
-        "container.securityContext.capabilities.drop[]" => true,
-        _ => match value {
-            Value::Null | Value::Bool(false) => true,
-            Value::Array(list) => list.is_empty(),
-            Value::Object(map) => map.is_empty(),
-            _ => false,
-        },
-    }
-}
+use table::{CONTAINER, Decision, POD, Row, VOLUMES};
 
 /// Checks every field of a pod's spec.
 ///
@@ -101,18 +24,16 @@ pub fn decide(pod: &Pod) -> Result<(), Fault> {
     let spec = serde_json::to_value(pod.spec.clone().unwrap_or_default())
         .map_err(|error| Fault::rejected("InvalidPod", format!("the pod cannot be read: {error}")))?;
     let mut refused = Vec::new();
-    walk(&spec, "", "spec", DECIDED, &mut refused);
-    for list in ["initContainers", "containers"] {
-        for (n, container) in spec
-            .get(list)
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .enumerate()
-        {
-            let mut found = Vec::new();
-            walk(container, "", "container", CONTAINER, &mut found);
-            refused.extend(found.into_iter().map(|path| format!("{list}[{n}].{path}")));
+    for (key, value) in spec.as_object().into_iter().flatten() {
+        match (key.as_str(), value.as_array()) {
+            (list @ ("containers" | "initContainers"), Some(containers)) => {
+                for (n, container) in containers.iter().enumerate() {
+                    for (key, value) in container.as_object().into_iter().flatten() {
+                        walk(value, key, &[CONTAINER], &format!("{list}[{n}]."), &mut refused);
+                    }
+                }
+            }
+            _ => walk(value, key, &[POD, VOLUMES], "", &mut refused),
         }
     }
     check_containers(&spec)?;
@@ -158,57 +79,69 @@ fn check_containers(spec: &Value) -> Result<(), Fault> {
     Ok(())
 }
 
-fn walk(value: &Value, path: &str, root: &str, table: &[&str], refused: &mut Vec<String>) {
-    let decided = |path: &str| {
-        table.iter().any(|entry| match entry.strip_suffix(".**") {
-            Some(above) => {
-                path == above || path.starts_with(&format!("{above}.")) || path.starts_with(&format!("{above}[]"))
+/// Goes down until a row of the table decides. `place` is what stands before the path in a message.
+fn walk(value: &Value, path: &str, tables: &[&[Row]], place: &str, refused: &mut Vec<String>) {
+    if let Some(row) = decision(path, tables) {
+        let accepted = match row.decision {
+            Decision::Honoured | Decision::InPart | Decision::Meaningless => true,
+            Decision::Only(values) => {
+                asks_for_nothing(value) || value.as_str().is_some_and(|text| values.contains(&text))
             }
-            None => *entry == path,
-        })
-    };
-    if !path.is_empty() && has_default(&format!("{root}.{path}"), value) {
-        return;
-    }
-    if !path.is_empty() && !decided(path) {
-        match value {
-            Value::Object(map) if decided_below(path, table, root) => {
-                for (key, value) in map {
-                    walk(value, &format!("{path}.{key}"), root, table, refused);
-                }
-            }
-            Value::Array(list) if decided_below(path, table, root) => {
-                for value in list {
-                    walk(value, &format!("{path}[]"), root, table, refused);
-                }
-            }
-            _ => refused.push(path.to_owned()),
+            Decision::Refused => asks_for_nothing(value),
+        };
+        if !accepted {
+            refused.push(format!("{place}{path} ({})", why(row, value)));
         }
         return;
     }
-    if path.is_empty() {
-        for (key, value) in value.as_object().into_iter().flatten() {
-            walk(value, key, root, table, refused);
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            for (key, value) in map {
+                let name = if has_free_keys(path, tables) { "*" } else { key.as_str() };
+                walk(value, &format!("{path}.{name}"), tables, place, refused);
+            }
         }
+        Value::Array(list) if !list.is_empty() => {
+            for value in list {
+                walk(value, &format!("{path}[]"), tables, place, refused);
+            }
+        }
+        _ if asks_for_nothing(value) => {}
+        _ => refused.push(format!("{place}{path} (it is not known)")),
     }
 }
 
-/// Some field below `path` may be acceptable, so that the answer depends on what is there.
-fn decided_below(path: &str, table: &[&str], root: &str) -> bool {
-    const WITH_DEFAULTS: &[&str] = &[
-        "spec.securityContext",
-        "spec.securityContext.seccompProfile",
-        "container.securityContext",
-        "container.securityContext.seccompProfile",
-        "container.securityContext.capabilities",
-        "container.securityContext.capabilities.drop",
-    ];
-    WITH_DEFAULTS.contains(&format!("{root}.{path}").as_str())
-        || table.iter().any(|entry| {
-            entry
-                .strip_prefix(path)
-                .is_some_and(|rest| rest.starts_with('.') || rest.starts_with("[]"))
-        })
+fn why(row: &Row, value: &Value) -> String {
+    match (row.decision, value.as_str()) {
+        (Decision::Only(_), Some(text)) => format!("{text}: {}", row.why),
+        _ => row.why.to_owned(),
+    }
+}
+
+/// The row that decides about a path.
+fn decision<'a>(path: &str, tables: &[&'a [Row]]) -> Option<&'a Row> {
+    let fits = |row: &&Row| match row.path.strip_suffix(".**") {
+        Some(above) => path
+            .strip_prefix(above)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || rest.starts_with("[]")),
+        None => row.path == path,
+    };
+    tables.iter().flat_map(|table| table.iter()).find(fits)
+}
+
+fn has_free_keys(path: &str, tables: &[&[Row]]) -> bool {
+    let keys = format!("{path}.*");
+    tables.iter().any(|table| table.iter().any(|row| row.path == keys))
+}
+
+fn asks_for_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        Value::Bool(true) | Value::Number(_) => false,
+    }
 }
 
 #[cfg(test)]
@@ -322,5 +255,124 @@ mod tests {
                 .contains("two containers")
         );
         assert!(container(json!({"name": "../x"})).is_err());
+    }
+
+    /// Paths of the API's type, those of containers as the table writes them.
+    fn known(prefix: &str) -> std::collections::BTreeSet<String> {
+        let all = paths::of::<k8s_openapi::api::core::v1::PodSpec>();
+        if prefix.is_empty() {
+            let own = |path: &String| !path.starts_with("containers[]") && !path.starts_with("initContainers[]");
+            return all.into_iter().filter(own).collect();
+        }
+        all.iter()
+            .filter_map(|path| path.strip_prefix(prefix))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn no_field_of_the_api_is_forgotten() {
+        for path in known("") {
+            assert!(
+                decision(&path, &[POD, VOLUMES]).is_some(),
+                "nobody decided about {path}"
+            );
+        }
+        let containers = known("containers[].");
+        assert_eq!(containers, known("initContainers[]."));
+        for path in containers {
+            assert!(
+                decision(&path, &[CONTAINER]).is_some(),
+                "nobody decided about container.{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_decision_is_about_a_field_that_is_not_there() {
+        for (table, known) in [
+            (POD, known("")),
+            (VOLUMES, known("")),
+            (CONTAINER, known("containers[].")),
+        ] {
+            for row in table
+                .iter()
+                .filter(|row| !["containers", "initContainers"].contains(&row.path))
+            {
+                assert!(
+                    known
+                        .iter()
+                        .any(|path| decision(path, &[table]).is_some_and(|found| found.path == row.path)),
+                    "{}",
+                    row.path
+                );
+                let whole = row.path.ends_with(".**") && row.decision == Decision::Honoured;
+                let scheduling = [
+                    "affinity.**",
+                    "tolerations.**",
+                    "topologySpreadConstraints.**",
+                    "schedulingGates.**",
+                    "readinessGates.**",
+                    "volumes[].ephemeral.**",
+                ];
+                assert!(
+                    !whole || scheduling.contains(&row.path),
+                    "{} would honour what it does not know",
+                    row.path
+                );
+            }
+        }
+    }
+
+    fn repository(path: &str) -> std::path::PathBuf {
+        std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("../..")
+            .join(path)
+    }
+
+    #[test]
+    fn the_documentation_is_what_the_table_says() {
+        let (path, made) = (repository("docs/pods.md"), document::markdown());
+        if std::env::var_os("TOWLINE_WRITE_EXPECTED").is_some() {
+            std::fs::write(&path, &made).unwrap();
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            written == made,
+            "docs/pods.md is not what the table says; TOWLINE_WRITE_EXPECTED=1 cargo test -p towline-core fields writes it anew"
+        );
+    }
+
+    #[test]
+    fn each_case_that_is_named_is_in_the_suite() {
+        let cases: String = std::fs::read_dir(repository("testbed/e2e/cases"))
+            .unwrap()
+            .map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap())
+            .collect();
+        for row in [POD, CONTAINER, VOLUMES]
+            .into_iter()
+            .flatten()
+            .filter(|row| !row.test.is_empty())
+        {
+            assert!(
+                cases.contains(&format!("case_{}()", row.test)),
+                "{} names {}",
+                row.path,
+                row.test
+            );
+        }
+    }
+
+    #[test]
+    fn what_has_no_row_is_refused() {
+        let mut refused = Vec::new();
+        walk(
+            &json!({"new": {"deep": [{"x": 1}]}}),
+            "configMap",
+            &[POD],
+            "",
+            &mut refused,
+        );
+        assert_eq!(refused, ["configMap.new.deep[].x (it is not known)"]);
     }
 }

@@ -1,0 +1,44 @@
+//! `docs/pods.md`, made from the table, so that it cannot say anything else than the program does.
+
+use super::table::{CONTAINER, Decision, POD, Row, VOLUMES};
+
+const HEAD: &str = include_str!("pods.md");
+
+/// The text of `docs/pods.md`.
+pub fn markdown() -> String {
+    let mut text = HEAD.to_owned();
+    for (title, rows) in [
+        ("The pod", POD),
+        ("Containers and init containers", CONTAINER),
+        ("Volumes", VOLUMES),
+    ] {
+        text.push_str(&format!(
+            "\n## {title}\n\n| field | | how, or why not | shown by |\n|---|---|---|---|\n"
+        ));
+        rows.iter().for_each(|row| text.push_str(&line(row)));
+    }
+    text
+}
+
+fn line(row: &Row) -> String {
+    let decision = match row.decision {
+        Decision::Honoured => "honoured".to_owned(),
+        Decision::InPart => "in part".to_owned(),
+        Decision::Only(values) => {
+            let values: Vec<String> = values
+                .iter()
+                .filter(|value| !value.is_empty())
+                .map(|value| format!("`{value}`"))
+                .collect();
+            format!("only {}", values.join(", "))
+        }
+        Decision::Refused => "refused".to_owned(),
+        Decision::Meaningless => "means nothing here".to_owned(),
+    };
+    let path = row.path.strip_suffix(".**").unwrap_or(row.path);
+    format!(
+        "| `{path}` | {decision} | {} | {} |\n",
+        row.why,
+        row.test.replace('_', " ")
+    )
+}

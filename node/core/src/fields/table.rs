@@ -1,0 +1,557 @@
+//! The table of decisions: each field of a pod, and what becomes of it on a cluster.
+//!
+//! It decides at run time and it is `docs/pods.md`. Paths are those of the API below `spec`; `[]` stands for the elements
+//! of a list, `*` for the keys of a map, a trailing `.**` for everything below. What stands below `containers[]` and
+//! `initContainers[]` is written once, below `container`. A field that is not in the table is refused.
+
+/// What becomes of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// It is honoured.
+    Honoured,
+    /// Some of its values are honoured; the others are refused where the pod is translated, with a reason.
+    InPart,
+    /// Only these texts are accepted.
+    Only(&'static [&'static str]),
+    /// It is refused, unless it asks for nothing (`false`, an empty text, list or map).
+    Refused,
+    /// It is accepted, and there is nothing here that it could change.
+    Meaningless,
+}
+
+/// One decision.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// The path.
+    pub path: &'static str,
+    /// What becomes of it.
+    pub decision: Decision,
+    /// How it is honoured, why it is refused, why it means nothing.
+    pub why: &'static str,
+    /// The case of the end-to-end suite that shows it; empty: there is none.
+    pub test: &'static str,
+}
+
+const fn row(path: &'static str, decision: Decision, why: &'static str, test: &'static str) -> Row {
+    Row {
+        path,
+        decision,
+        why,
+        test,
+    }
+}
+
+const fn honoured(path: &'static str, why: &'static str, test: &'static str) -> Row {
+    row(path, Decision::Honoured, why, test)
+}
+
+const fn only(path: &'static str, values: &'static [&'static str], why: &'static str, test: &'static str) -> Row {
+    row(path, Decision::Only(values), why, test)
+}
+
+const fn refused(path: &'static str, why: &'static str) -> Row {
+    row(path, Decision::Refused, why, "")
+}
+
+const fn meaningless(path: &'static str, why: &'static str) -> Row {
+    row(path, Decision::Meaningless, why, "")
+}
+
+const SCHEDULER: &str = "the scheduler's business before the pod comes here";
+const API_SERVER: &str = "the API server's business before the pod comes here";
+const SUPERVISOR: &str = "the supervisor inside the job cannot do it yet";
+const KERNEL: &str = "an ordinary account of a cluster may not change it";
+const WINDOWS: &str = "compute nodes run Linux";
+const DISK: &str = "a disk of a cloud cannot be attached to a compute node";
+const NETWORK_DISK: &str = "an ordinary account may not mount it; name the path at which the cluster has it";
+const MODE: &str = "the files have it";
+
+/// Fields of the pod.
+pub const POD: &[Row] = &[
+    honoured(
+        "containers",
+        "each is a container of the pod's one job",
+        "several_containers_and_init",
+    ),
+    honoured(
+        "initContainers",
+        "one after the other, before the others",
+        "several_containers_and_init",
+    ),
+    refused(
+        "ephemeralContainers.**",
+        "`kubectl debug` cannot add a container to a job yet",
+    ),
+    honoured("restartPolicy", "inside the job, with the kubelet's pauses", "restarts"),
+    honoured(
+        "terminationGracePeriodSeconds",
+        "TERM, then KILL",
+        "deletion_with_grace",
+    ),
+    honoured(
+        "activeDeadlineSeconds",
+        "counted inside the job, and the walltime that is asked for",
+        "",
+    ),
+    honoured("hostname", "what the containers see as their host's name", ""),
+    refused("subdomain", "there are no DNS records for pods on a cluster"),
+    refused("setHostnameAsFQDN", "there are no DNS records for pods on a cluster"),
+    refused("hostnameOverride", "not yet"),
+    refused("hostAliases.**", "not yet"),
+    only(
+        "dnsPolicy",
+        &["ClusterFirst", "ClusterFirstWithHostNet", "Default"],
+        "the compute node's resolver: the cluster's own is not reachable from there",
+        "",
+    ),
+    refused("dnsConfig.**", "not yet"),
+    honoured("enableServiceLinks", "variables of the services of the namespace", ""),
+    refused("hostNetwork", "not yet"),
+    refused("hostPID", "the pod would see processes of others on the compute node"),
+    refused(
+        "hostIPC",
+        "the pod would see shared memory of others on the compute node",
+    ),
+    honoured(
+        "hostUsers",
+        "no pod ever has more rights on the compute node than the account",
+        "",
+    ),
+    refused("shareProcessNamespace", SUPERVISOR),
+    refused("imagePullSecrets.**", "not yet"),
+    refused("runtimeClassName", "not yet"),
+    honoured("nodeName", SCHEDULER, ""),
+    honoured("nodeSelector.*", "checked once more before the pod is submitted", ""),
+    honoured("affinity.**", SCHEDULER, ""),
+    honoured(
+        "tolerations.**",
+        "NoExecute taints are checked once more before the pod is submitted",
+        "",
+    ),
+    honoured("topologySpreadConstraints.**", SCHEDULER, ""),
+    honoured("schedulerName", SCHEDULER, ""),
+    honoured("schedulingGates.**", SCHEDULER, ""),
+    refused(
+        "schedulingGroup.**",
+        "nothing would start the jobs of a group at the same time",
+    ),
+    honoured("priority", SCHEDULER, ""),
+    honoured("priorityClassName", SCHEDULER, ""),
+    honoured("preemptionPolicy", SCHEDULER, ""),
+    honoured(
+        "serviceAccountName",
+        "its tokens are in the volumes that ask for them",
+        "",
+    ),
+    honoured("serviceAccount", "the old name of serviceAccountName", ""),
+    honoured("automountServiceAccountToken", API_SERVER, ""),
+    honoured("overhead.*", SCHEDULER, ""),
+    honoured("readinessGates.**", "conditions of others are kept", ""),
+    only("os.name", &["linux"], WINDOWS, ""),
+    refused("resources.**", "not yet"),
+    refused(
+        "resourceClaims.**",
+        "no driver of dynamic resources runs on a compute node",
+    ),
+    refused("securityContext.runAsUser", "not yet"),
+    refused("securityContext.runAsGroup", "not yet"),
+    refused("securityContext.runAsNonRoot", "not yet"),
+    refused("securityContext.fsGroup", "not yet"),
+    refused("securityContext.supplementalGroups[]", "not yet"),
+    only(
+        "securityContext.supplementalGroupsPolicy",
+        &["Merge"],
+        "the account's groups cannot be taken away",
+        "",
+    ),
+    meaningless("securityContext.fsGroupChangePolicy", "no file's group is ever changed"),
+    only(
+        "securityContext.seccompProfile.type",
+        &["RuntimeDefault", "Unconfined"],
+        "the account may do no more than any user of the compute node",
+        "",
+    ),
+    refused("securityContext.seccompProfile.localhostProfile", KERNEL),
+    only(
+        "securityContext.appArmorProfile.type",
+        &["RuntimeDefault", "Unconfined"],
+        "the account may do no more than any user of the compute node",
+        "",
+    ),
+    refused("securityContext.appArmorProfile.localhostProfile", KERNEL),
+    refused("securityContext.seLinuxOptions.**", KERNEL),
+    meaningless("securityContext.seLinuxChangePolicy", "no file's label is ever changed"),
+    refused("securityContext.sysctls.**", KERNEL),
+    refused("securityContext.windowsOptions.**", WINDOWS),
+];
+
+/// Fields of a container.
+pub const CONTAINER: &[Row] = &[
+    honoured("name", "the names of its files and of its log", "one_container"),
+    honoured(
+        "image",
+        "qualified as Docker does, rewritten by `images.rewrites`",
+        "one_container",
+    ),
+    honoured(
+        "imagePullPolicy",
+        "against the images that the account has on the cluster",
+        "an_image_that_is_not_there",
+    ),
+    honoured("command[]", "byte for byte, `$(VAR)` expanded", "bytes_arrive"),
+    honoured("args[]", "byte for byte, `$(VAR)` expanded", "bytes_arrive"),
+    honoured("workingDir", "else the image's", ""),
+    honoured(
+        "env[].name",
+        "every name but those with a `=` or a character that cannot be seen",
+        "bytes_arrive",
+    ),
+    honoured("env[].value", "byte for byte, `$(VAR)` expanded", "bytes_arrive"),
+    honoured(
+        "env[].valueFrom.configMapKeyRef.name",
+        "waited for if it is missing",
+        "config_maps_and_secrets",
+    ),
+    honoured(
+        "env[].valueFrom.configMapKeyRef.key",
+        "waited for if it is missing",
+        "what_is_missing_is_waited_for",
+    ),
+    honoured("env[].valueFrom.configMapKeyRef.optional", "then it may be missing", ""),
+    honoured(
+        "env[].valueFrom.secretKeyRef.name",
+        "waited for if it is missing",
+        "config_maps_and_secrets",
+    ),
+    honoured(
+        "env[].valueFrom.secretKeyRef.key",
+        "waited for if it is missing",
+        "config_maps_and_secrets",
+    ),
+    honoured("env[].valueFrom.secretKeyRef.optional", "then it may be missing", ""),
+    row(
+        "env[].valueFrom.fieldRef.fieldPath",
+        Decision::InPart,
+        "all but the pod's and its host's IP addresses, which nobody knows before the job runs",
+        "",
+    ),
+    meaningless("env[].valueFrom.fieldRef.apiVersion", "there is one version"),
+    honoured("env[].valueFrom.resourceFieldRef.containerName", "of this pod", ""),
+    honoured(
+        "env[].valueFrom.resourceFieldRef.resource",
+        "rounded up; without a limit what was asked for",
+        "",
+    ),
+    honoured("env[].valueFrom.resourceFieldRef.divisor", "rounded up", ""),
+    refused(
+        "env[].valueFrom.fileKeyRef.**",
+        "a file of a volume cannot be read before the pod runs",
+    ),
+    honoured("envFrom[].prefix", "before each name", "config_maps_and_secrets"),
+    honoured(
+        "envFrom[].configMapRef.name",
+        "waited for if it is missing",
+        "config_maps_and_secrets",
+    ),
+    honoured("envFrom[].configMapRef.optional", "then it may be missing", ""),
+    honoured("envFrom[].secretRef.name", "waited for if it is missing", ""),
+    honoured("envFrom[].secretRef.optional", "then it may be missing", ""),
+    honoured(
+        "resources.limits.*",
+        "the job asks for them, summed over the containers",
+        "gpus",
+    ),
+    honoured("resources.requests.*", "where there is no limit", "one_container"),
+    refused(
+        "resources.claims.**",
+        "no driver of dynamic resources runs on a compute node",
+    ),
+    meaningless(
+        "resizePolicy[].resourceName",
+        "a job keeps the size that it was given: a resize is never begun",
+    ),
+    meaningless(
+        "resizePolicy[].restartPolicy",
+        "a job keeps the size that it was given: a resize is never begun",
+    ),
+    honoured("volumeMounts[].name", "a volume of the pod", "config_maps_and_secrets"),
+    honoured(
+        "volumeMounts[].mountPath",
+        "absolute, not `/`, without `: , \\ \"`",
+        "config_maps_and_secrets",
+    ),
+    honoured(
+        "volumeMounts[].readOnly",
+        "what comes from the API is read-only in any case",
+        "",
+    ),
+    only(
+        "volumeMounts[].recursiveReadOnly",
+        &["Disabled", "IfPossible"],
+        "there are no mounts below a volume",
+        "",
+    ),
+    row(
+        "volumeMounts[].subPath",
+        Decision::InPart,
+        "in volumes that come from the API",
+        "",
+    ),
+    refused("volumeMounts[].subPathExpr", "not yet"),
+    only("volumeMounts[].mountPropagation", &["None"], KERNEL, ""),
+    refused("volumeDevices.**", "an ordinary account has no block devices"),
+    honoured("ports[].name", "information, as on a kubelet", ""),
+    honoured(
+        "ports[].containerPort",
+        "information, as on a kubelet: the port is the compute node's",
+        "",
+    ),
+    honoured("ports[].protocol", "information, as on a kubelet", ""),
+    refused("ports[].hostPort", "not yet"),
+    refused("ports[].hostIP", "not yet"),
+    refused("livenessProbe.**", SUPERVISOR),
+    refused("readinessProbe.**", SUPERVISOR),
+    refused("startupProbe.**", SUPERVISOR),
+    refused("lifecycle.**", SUPERVISOR),
+    refused("restartPolicy", SUPERVISOR),
+    refused("restartPolicyRules.**", SUPERVISOR),
+    refused("stdin", SUPERVISOR),
+    refused("stdinOnce", SUPERVISOR),
+    refused("tty", SUPERVISOR),
+    only("terminationMessagePath", &["/dev/termination-log"], SUPERVISOR, ""),
+    only("terminationMessagePolicy", &["File"], SUPERVISOR, ""),
+    honoured(
+        "securityContext.readOnlyRootFilesystem",
+        "the image without anything over it",
+        "",
+    ),
+    refused("securityContext.privileged", KERNEL),
+    honoured(
+        "securityContext.allowPrivilegeEscalation",
+        "no container can get more rights on the compute node than the account has",
+        "",
+    ),
+    refused("securityContext.capabilities.add[]", KERNEL),
+    honoured(
+        "securityContext.capabilities.drop[]",
+        "the account has none on the compute node",
+        "",
+    ),
+    refused("securityContext.runAsUser", "not yet"),
+    refused("securityContext.runAsGroup", "not yet"),
+    refused("securityContext.runAsNonRoot", "not yet"),
+    only(
+        "securityContext.seccompProfile.type",
+        &["RuntimeDefault", "Unconfined"],
+        "the account may do no more than any user of the compute node",
+        "",
+    ),
+    refused("securityContext.seccompProfile.localhostProfile", KERNEL),
+    only(
+        "securityContext.appArmorProfile.type",
+        &["RuntimeDefault", "Unconfined"],
+        "the account may do no more than any user of the compute node",
+        "",
+    ),
+    refused("securityContext.appArmorProfile.localhostProfile", KERNEL),
+    refused("securityContext.seLinuxOptions.**", KERNEL),
+    only("securityContext.procMount", &["Default"], KERNEL, ""),
+    refused("securityContext.windowsOptions.**", WINDOWS),
+];
+
+/// Sources of volumes.
+pub const VOLUMES: &[Row] = &[
+    honoured("volumes[].name", "a directory of the pod's", "config_maps_and_secrets"),
+    honoured(
+        "volumes[].configMap.name",
+        "waited for if it is missing",
+        "config_maps_and_secrets",
+    ),
+    honoured("volumes[].configMap.optional", "then the volume is empty", ""),
+    honoured("volumes[].configMap.defaultMode", MODE, ""),
+    honoured("volumes[].configMap.items[].key", "waited for if it is missing", ""),
+    honoured(
+        "volumes[].configMap.items[].path",
+        "below the mount, never out of it",
+        "",
+    ),
+    honoured("volumes[].configMap.items[].mode", MODE, ""),
+    honoured(
+        "volumes[].secret.secretName",
+        "waited for if it is missing",
+        "config_maps_and_secrets",
+    ),
+    honoured("volumes[].secret.optional", "then the volume is empty", ""),
+    honoured("volumes[].secret.defaultMode", MODE, "config_maps_and_secrets"),
+    honoured("volumes[].secret.items[].key", "waited for if it is missing", ""),
+    honoured("volumes[].secret.items[].path", "below the mount, never out of it", ""),
+    honoured("volumes[].secret.items[].mode", MODE, ""),
+    honoured("volumes[].downwardAPI.defaultMode", MODE, ""),
+    honoured(
+        "volumes[].downwardAPI.items[].path",
+        "below the mount, never out of it",
+        "",
+    ),
+    honoured("volumes[].downwardAPI.items[].mode", MODE, ""),
+    honoured(
+        "volumes[].downwardAPI.items[].fieldRef.fieldPath",
+        "as in a variable",
+        "",
+    ),
+    meaningless(
+        "volumes[].downwardAPI.items[].fieldRef.apiVersion",
+        "there is one version",
+    ),
+    honoured(
+        "volumes[].downwardAPI.items[].resourceFieldRef.containerName",
+        "of this pod",
+        "",
+    ),
+    honoured(
+        "volumes[].downwardAPI.items[].resourceFieldRef.resource",
+        "as in a variable",
+        "",
+    ),
+    honoured(
+        "volumes[].downwardAPI.items[].resourceFieldRef.divisor",
+        "rounded up",
+        "",
+    ),
+    honoured("volumes[].projected.defaultMode", MODE, ""),
+    honoured(
+        "volumes[].projected.sources[].configMap.name",
+        "waited for if it is missing",
+        "",
+    ),
+    honoured(
+        "volumes[].projected.sources[].configMap.optional",
+        "then it may be missing",
+        "",
+    ),
+    honoured(
+        "volumes[].projected.sources[].configMap.items[].key",
+        "waited for if it is missing",
+        "",
+    ),
+    honoured(
+        "volumes[].projected.sources[].configMap.items[].path",
+        "below the mount, never out of it",
+        "",
+    ),
+    honoured("volumes[].projected.sources[].configMap.items[].mode", MODE, ""),
+    honoured(
+        "volumes[].projected.sources[].secret.name",
+        "waited for if it is missing",
+        "",
+    ),
+    honoured(
+        "volumes[].projected.sources[].secret.optional",
+        "then it may be missing",
+        "",
+    ),
+    honoured(
+        "volumes[].projected.sources[].secret.items[].key",
+        "waited for if it is missing",
+        "",
+    ),
+    honoured(
+        "volumes[].projected.sources[].secret.items[].path",
+        "below the mount, never out of it",
+        "",
+    ),
+    honoured("volumes[].projected.sources[].secret.items[].mode", MODE, ""),
+    honoured(
+        "volumes[].projected.sources[].downwardAPI.items[].path",
+        "below the mount, never out of it",
+        "",
+    ),
+    honoured("volumes[].projected.sources[].downwardAPI.items[].mode", MODE, ""),
+    honoured(
+        "volumes[].projected.sources[].downwardAPI.items[].fieldRef.fieldPath",
+        "as in a variable",
+        "",
+    ),
+    meaningless(
+        "volumes[].projected.sources[].downwardAPI.items[].fieldRef.apiVersion",
+        "there is one version",
+    ),
+    honoured(
+        "volumes[].projected.sources[].downwardAPI.items[].resourceFieldRef.containerName",
+        "of this pod",
+        "",
+    ),
+    honoured(
+        "volumes[].projected.sources[].downwardAPI.items[].resourceFieldRef.resource",
+        "as in a variable",
+        "",
+    ),
+    honoured(
+        "volumes[].projected.sources[].downwardAPI.items[].resourceFieldRef.divisor",
+        "rounded up",
+        "",
+    ),
+    honoured(
+        "volumes[].projected.sources[].serviceAccountToken.path",
+        "below the mount, never out of it",
+        "",
+    ),
+    honoured(
+        "volumes[].projected.sources[].serviceAccountToken.audience",
+        "the API server's own without it",
+        "",
+    ),
+    honoured(
+        "volumes[].projected.sources[].serviceAccountToken.expirationSeconds",
+        "bound to the pod, made when it is submitted",
+        "",
+    ),
+    refused(
+        "volumes[].projected.sources[].clusterTrustBundle.**",
+        "trust bundles are not read yet",
+    ),
+    refused(
+        "volumes[].projected.sources[].podCertificate.**",
+        "certificates for pods are not asked for yet",
+    ),
+    only(
+        "volumes[].emptyDir.medium",
+        &["", "Memory"],
+        "a directory of the pod's in either case: memory of a compute node is counted by its job, not by its volumes",
+        "",
+    ),
+    refused(
+        "volumes[].emptyDir.sizeLimit",
+        "nothing on the cluster would measure it",
+    ),
+    refused("volumes[].hostPath.**", "not yet"),
+    refused("volumes[].persistentVolumeClaim.**", "not yet"),
+    refused("volumes[].ephemeral.**", "not yet"),
+    refused("volumes[].nfs.**", NETWORK_DISK),
+    refused(
+        "volumes[].image.**",
+        "an image is not mounted beside the container's own yet",
+    ),
+    refused("volumes[].csi.**", "no CSI driver runs on a compute node"),
+    refused("volumes[].awsElasticBlockStore.**", DISK),
+    refused("volumes[].azureDisk.**", DISK),
+    refused("volumes[].azureFile.**", NETWORK_DISK),
+    refused("volumes[].cephfs.**", NETWORK_DISK),
+    refused("volumes[].cinder.**", DISK),
+    refused("volumes[].fc.**", DISK),
+    refused("volumes[].flexVolume.**", "no driver of volumes runs on a compute node"),
+    refused("volumes[].flocker.**", DISK),
+    refused("volumes[].gcePersistentDisk.**", DISK),
+    refused(
+        "volumes[].gitRepo.**",
+        "Kubernetes has given it up; use an init container",
+    ),
+    refused("volumes[].glusterfs.**", NETWORK_DISK),
+    refused("volumes[].iscsi.**", DISK),
+    refused("volumes[].photonPersistentDisk.**", DISK),
+    refused("volumes[].portworxVolume.**", DISK),
+    refused("volumes[].quobyte.**", NETWORK_DISK),
+    refused("volumes[].rbd.**", DISK),
+    refused("volumes[].scaleIO.**", DISK),
+    refused("volumes[].storageos.**", DISK),
+    refused("volumes[].vsphereVolume.**", DISK),
+];
