@@ -5,8 +5,8 @@
 # shellcheck disable=SC2034
 container() {
     pod=$1 source=$2
-    pairs "$source/container" name kind image pull workdir read_only || exit 70
-    name=$p_name workdir=$p_workdir read_only=$p_read_only failed=$pod/run/$p_name.failed
+    pairs "$source/container" name kind image pull workdir read_only user || exit 70
+    name=$p_name workdir=$p_workdir read_only=$p_read_only user=${p_user:-root} failed=$pod/run/$p_name.failed
     is_name "$name" || fail "$source/container has no name"
 }
 
@@ -17,16 +17,91 @@ cannot() {
     exit "$2"
 }
 
+# inside PATH MAKE: sets $found to what PATH is on this node. PATH is ROOT//PART or ROOT//PART//PART…: no part, by whatever
+# link, leads out of what stands before it. MAKE=1: a directory is made where nothing is.
+inside() {
+    inside_rest=${1#*//} inside_path=$1
+    found=$(cd -P -- "${1%%//*}/" 2>/dev/null && pwd -P) || cannot CreateContainerError 128 "failed to mount $1: there is no directory ${1%%//*}"
+    while :; do
+        inside_part=${inside_rest%%//*} inside_base=${found%/}
+        while [ -n "$inside_part" ]; do
+            inside_next=${found%/}/${inside_part%%/*}
+            case $inside_part in
+                */*) inside_part=${inside_part#*/} ;;
+                *) inside_part= ;;
+            esac
+            if [ ! -e "$inside_next" ] && [ ! -L "$inside_next" ]; then
+                [ "$2" = 1 ] || cannot CreateContainerError 128 "failed to mount $1: there is no $inside_next"
+                (umask 0 && mkdir -- "$inside_next") 2>/dev/null || [ -d "$inside_next" ] ||
+                    cannot CreateContainerError 128 "failed to mount $1: failed to make $inside_next"
+            fi
+            if [ -d "$inside_next" ]; then
+                found=$(cd -P -- "$inside_next" && pwd -P) || cannot CreateContainerError 128 "failed to mount $1: failed to enter $inside_next"
+                case $found/ in
+                    "$inside_base"/*) ;;
+                    *) cannot CreateContainerError 128 "failed to mount $1: $inside_next leads out of ${inside_base:-/}" ;;
+                esac
+            else
+                [ ! -L "$inside_next" ] && [ -z "$inside_part" ] ||
+                    cannot CreateContainerError 128 "failed to mount $1: $inside_next is no directory, or a link to what is none"
+                found=$inside_next
+            fi
+        done
+        case $inside_rest in
+            *//*) inside_rest=${inside_rest#*//} ;;
+            *) break ;;
+        esac
+    done
+}
+
+# names: what the pod adds to the node's files for names, put together for this container.
+names() (
+    umask 022
+    if [ -e "$pod/etc/aliases" ]; then cat /etc/hosts "$pod/etc/aliases" >"$pod/etc/hosts.$name"; fi
+    if [ -e "$pod/etc/resolver.only" ]; then
+        cat "$pod/etc/resolver.only" >"$pod/etc/resolv.conf.$name"
+    elif [ -e "$pod/etc/resolver" ]; then
+        # The last search line is the only one that counts.
+        searches=
+        cat /etc/resolv.conf "$pod/etc/resolver" 2>/dev/null | {
+            while read -r key rest; do
+                case $key in
+                    search | domain) searches="$searches${searches:+ }$rest" ;;
+                    *) printf '%s %s\n' "$key" "$rest" ;;
+                esac
+            done
+            [ -z "$searches" ] || printf 'search %s\n' "$searches"
+        } >"$pod/etc/resolv.conf.$name"
+    fi
+)
+
 # each_mount COMMAND: calls COMMAND SOURCE TARGET ro|rw for each mount, with the source as an absolute path.
-each_mount() { with_words "$source/mounts" mounts_by_three "$1"; }
+each_mount() {
+    [ ! -d "$pod/etc" ] || names
+    with_words "$source/mounts" mounts_by_three "$1"
+}
 mounts_by_three() {
     mount_command=$1
     shift
     while [ $# -ge 3 ]; do
         case $1 in
-            /*) "$mount_command" "$1" "$2" "$3" ;;
-            *) "$mount_command" "$pod/$1" "$2" "$3" ;;
+            /*) found=$1 ;;
+            *) found=$pod/$1 ;;
         esac
+        case $1 in
+            *//*)
+                case $3 in
+                    *,make) inside "$found" 1 ;;
+                    *) inside "$found" 0 ;;
+                esac
+                ;;
+        esac
+        case $3 in
+            *,directory) [ -d "$found" ] || cannot CreateContainerError 128 "failed to mount $found at $2: it is no directory" ;;
+            *,file) [ -f "$found" ] || cannot CreateContainerError 128 "failed to mount $found at $2: it is no file" ;;
+            *,socket) [ -S "$found" ] || cannot CreateContainerError 128 "failed to mount $found at $2: it is no socket" ;;
+        esac
+        "$mount_command" "$found" "$2" "${3%%,*}"
         shift 3
     done
     [ $# = 0 ] || fail "$source/mounts is not made of threes"

@@ -9,7 +9,7 @@ t=/.singularity.d/towline
 . "$t/lib/container.sh"
 loader=$1 hostname=$2 mode=$3
 shift 3
-pairs "$t/container/container" name kind image pull workdir read_only || exit 70
+pairs "$t/container/container" name kind image pull workdir read_only user || exit 70
 source=$t/container name=$p_name failed=$t/failed
 
 # Apptainer's own variables are not the image's.
