@@ -45,3 +45,29 @@ case_agent_restarts_while_pods_run() {
     same restarts 0 "$(field survivor '{.status.containerStatuses[0].restartCount}')"
     same jobs 1 "$(jobs_of "$(uid_of survivor)" | wc -l)"
 }
+
+# Whoever forces a pod away while its job is being submitted does not leave the job behind.
+case_deletion_while_it_is_submitted() {
+    as_operator pkill -STOP slurmctld
+    trap 'as_operator pkill -CONT slurmctld' EXIT
+    simple hasty 'sleep 600'
+    uid=$(uid_of hasty)
+    has_directory() { on_login "ls .towline/agents/$node/pods" | grep -q "$uid"; }
+    wait_for 60 'its directory' has_directory
+    k delete pod hasty --grace-period=0 --force >/dev/null 2>&1
+    sleep 1
+    as_operator pkill -CONT slurmctld
+    wait_for 240 'the directory to go' has_no_directory "$uid"
+    wait_for 60 'the job to go' has_no_job "$uid"
+}
+
+# Somebody deletes the directory of a pod that runs: its end is told as unknown, and it does not run again.
+case_a_pods_directory_is_deleted() {
+    simple bereft 'echo up; sleep 15'
+    wait_for 60 'the pod to be up' has_log bereft up
+    uid=$(uid_of bereft)
+    on_login "rm -rf .towline/agents/$node/pods/$uid"
+    wait_for 200 'its end' in_phase bereft Failed
+    same reason ContainerStatusUnknown "$(field bereft '{.status.containerStatuses[0].state.terminated.reason}')"
+    same jobs 1 "$(jobs_of "$uid" | wc -l)"
+}
