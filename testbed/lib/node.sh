@@ -35,6 +35,12 @@ node_start() {
 images:
   plainHTTP: ["registry:5000"]
   rewrites: [{from: docker.io/library/busybox, to: "registry:5000/busybox"}]
+nodeDefaults:
+  policy:
+    hostPaths: [{path: /home/alice/open}, {path: /usr/share, readOnly: true}]
+    volumes: [{from: /exports, to: /home/alice/volumes}]
+  flavours:
+  - {name: wide, cpu: 3, settings: {comment: wide, walltime: "0:20:00"}}
 EOF
     daemon node env TOWLINE_SSH_CONFIG="$dir/ssh/config" "$dir/bin/towline" node login --name "towline-$name" \
         --bootstrap-kubeconfig "$dir/bootstrap.kubeconfig" --state-dir "$dir/node" --config "$dir/node.yaml" \

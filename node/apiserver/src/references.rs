@@ -1,4 +1,4 @@
-//! What pods refer to: ConfigMaps and Secrets by name, tokens of their ServiceAccounts, and services.
+//! What pods refer to: ConfigMaps, Secrets and claims of volumes by name, tokens of their ServiceAccounts, and services.
 //!
 //! Objects are read one by one when they are needed, and only those that a pod bound to this node names: the Node
 //! authorizer allows no more, and with a ServiceAccount we take no more either.
@@ -11,7 +11,9 @@ use backon::{ExponentialBuilder, Retryable};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest as Request, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount,
+};
 use kube::api::PostParams;
 use kube::runtime::watcher::Event;
 use kube::{Api, Resource};
@@ -84,17 +86,21 @@ impl ReferenceReader {
     pub async fn fetch(&self, session: &Session, pod: &Pod) -> Result<References, FetchError> {
         let namespace = pod.metadata.namespace.as_deref().unwrap_or("default");
         let names = needs(pod);
-        let (config_maps, secrets, tokens, services) = tokio::try_join!(
+        let (config_maps, secrets, tokens, services, claims) = tokio::try_join!(
             get_all::<ConfigMap>(session, namespace, names.config_maps),
             get_all::<Secret>(session, namespace, names.secrets),
             request_all(session, namespace, pod, tokens(pod)),
             self.services(session, namespace),
+            get_all::<PersistentVolumeClaim>(session, namespace, names.claims),
         )?;
+        let persistent_volumes = persistent_volumes(session, &claims).await?;
         Ok(References {
             config_maps,
             secrets,
             services,
             tokens,
+            claims,
+            persistent_volumes,
         })
     }
 
@@ -131,6 +137,29 @@ where
         .into_iter()
         .filter_map(|(name, object)| Some((name, object?)))
         .collect())
+}
+
+/// Reads the volumes that claims are bound to.
+async fn persistent_volumes(
+    session: &Session,
+    claims: &BTreeMap<String, PersistentVolumeClaim>,
+) -> Result<BTreeMap<String, PersistentVolume>, FetchError> {
+    let mut found = BTreeMap::new();
+    for claim in claims.values() {
+        let bound = claim.spec.as_ref().and_then(|spec| spec.volume_name.clone());
+        let Some(name) = bound.filter(|name| !name.is_empty()) else {
+            continue;
+        };
+        let what = format!("get persistentvolume {name}");
+        let object = patiently(|| async {
+            let _place = session.place().await;
+            let api: Api<PersistentVolume> = Api::all(session.client());
+            session.call(&what, api.get_opt(&name)).await
+        })
+        .await?;
+        found.extend(object.map(|object| (name, object)));
+    }
+    Ok(found)
 }
 
 async fn get_one<K>(session: &Session, namespace: &str, name: String) -> Result<(String, Option<K>), Error>

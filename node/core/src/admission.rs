@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Pod, Taint, Toleration};
 
+use crate::policy::Policy;
 use crate::quantity;
 use crate::translate::Rejection;
 
@@ -71,6 +72,21 @@ fn out_of(name: &str, wanted: u64, used: u64, total: u64) -> Rejection {
     }
 }
 
+/// Why no job is submitted for a pod of a DaemonSet: those that tolerate everything (log shippers, network agents) would
+/// hold cores of a cluster for ever, on a node that is none of their kind.
+pub fn daemon_set(pod: &Pod, policy: &Policy) -> Option<String> {
+    let owners = pod.metadata.owner_references.iter().flatten();
+    let name = owners
+        .filter(|owner| owner.kind == "DaemonSet" && owner.controller == Some(true))
+        .map(|owner| owner.name.as_str())
+        .next()?;
+    (!policy.daemon_sets).then(|| {
+        format!(
+            "pods of DaemonSets (here {name}) do not run on this node: keep them away by node affinity (type NotIn virtual-kubelet), or set policy.daemonSets"
+        )
+    })
+}
+
 /// What a pod takes from its node's allocatable, itself included (`pods`).
 pub fn requests(pod: &Pod) -> BTreeMap<String, u64> {
     let mut total: BTreeMap<String, u64> = BTreeMap::from([("pods".to_owned(), 1)]);
@@ -95,6 +111,19 @@ pub fn requests(pod: &Pod) -> BTreeMap<String, u64> {
             let sum = total.entry(name).or_default();
             *sum = (*sum).max(value);
         }
+    }
+    let of_pod = spec
+        .resources
+        .iter()
+        .flat_map(|resources| resources.requests.iter().flatten());
+    for (name, quantity) in of_pod {
+        if let Ok(value) = quantity::amount(name, &quantity.0) {
+            total.insert(name.clone(), value);
+        }
+    }
+    for (name, quantity) in spec.overhead.iter().flatten() {
+        let sum = total.entry(name.clone()).or_default();
+        *sum = sum.saturating_add(quantity::amount(name, &quantity.0).unwrap_or(0));
     }
     total
 }
@@ -132,6 +161,30 @@ mod tests {
         assert!(admit(&pod, &BTreeMap::new(), &node).is_ok());
         let used = BTreeMap::from([("cpu".to_owned(), 1000)]);
         assert_eq!(admit(&pod, &used, &node).unwrap_err().reason, "OutOfcpu");
+    }
+
+    #[test]
+    fn what_the_pod_itself_asks_for_comes_before_the_sum() {
+        let pod = pod(json!({
+            "resources": {"requests": {"cpu": "3"}}, "overhead": {"cpu": "500m"},
+            "containers": [{"name": "c", "resources": {"requests": {"cpu": "1", "memory": "5"}}}]
+        }));
+        let found = requests(&pod);
+        assert_eq!((found["cpu"], found["memory"], found["pods"]), (3500, 5, 1));
+    }
+
+    #[test]
+    fn a_pod_of_a_daemon_set_is_run_only_where_the_site_says_so() {
+        let owned = |kind: &str| -> Pod {
+            serde_json::from_value(json!({"metadata": {"ownerReferences": [
+                {"apiVersion": "apps/v1", "kind": kind, "name": "o", "uid": "u", "controller": true}]}}))
+            .unwrap()
+        };
+        let mut policy = Policy::default();
+        assert!(daemon_set(&owned("DaemonSet"), &policy).unwrap().contains("(here o)"));
+        assert_eq!(daemon_set(&owned("ReplicaSet"), &policy), None);
+        policy.daemon_sets = true;
+        assert_eq!(daemon_set(&owned("DaemonSet"), &policy), None);
     }
 
     #[test]

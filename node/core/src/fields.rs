@@ -37,6 +37,7 @@ pub fn decide(pod: &Pod) -> Result<(), Fault> {
         }
     }
     check_containers(&spec)?;
+    check_ports(pod)?;
     match refused.first() {
         None => Ok(()),
         Some(_) => Err(Fault::rejected(
@@ -44,6 +45,27 @@ pub fn decide(pod: &Pod) -> Result<(), Fault> {
             format!("this node cannot honour {}", refused.join(", ")),
         )),
     }
+}
+
+/// A port of the compute node cannot lead to another one of the container.
+fn check_ports(pod: &Pod) -> Result<(), Fault> {
+    let spec = pod.spec.iter();
+    let containers = spec.flat_map(|spec| spec.containers.iter().chain(spec.init_containers.iter().flatten()));
+    for container in containers {
+        for port in container.ports.iter().flatten() {
+            let host = port.host_port.unwrap_or(0);
+            if host != 0 && host != port.container_port {
+                return Err(Fault::rejected(
+                    "UnsupportedField",
+                    format!(
+                        "container {}: hostPort {host} is not containerPort {}, and the container's port is the compute node's own",
+                        container.name, port.container_port
+                    ),
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn check_containers(spec: &Value) -> Result<(), Fault> {
@@ -191,17 +213,19 @@ mod tests {
     #[test]
     fn what_nobody_decided_about_is_refused_by_name() {
         for (spec, named) in [
-            (json!({"hostNetwork": true}), "hostNetwork"),
             (json!({"hostPID": true}), "hostPID"),
+            (json!({"hostIPC": true}), "hostIPC"),
             (
-                json!({"securityContext": {"runAsUser": 1000}}),
-                "securityContext.runAsUser",
+                json!({"securityContext": {"sysctls": [{"name": "a", "value": "b"}]}}),
+                "sysctls",
             ),
-            (json!({"runtimeClassName": "kata"}), "runtimeClassName"),
-            (json!({"hostAliases": [{"ip": "1.2.3.4"}]}), "hostAliases"),
             (
-                json!({"volumes": [{"name": "v", "hostPath": {"path": "/"}}]}),
-                "volumes[].hostPath",
+                json!({"securityContext": {"supplementalGroupsPolicy": "Strict"}}),
+                "Strict",
+            ),
+            (
+                json!({"volumes": [{"name": "v", "nfs": {"server": "s", "path": "/"}}]}),
+                "volumes[].nfs",
             ),
             (
                 json!({"volumes": [{"name": "v", "emptyDir": {"sizeLimit": "1Gi"}}]}),
@@ -228,7 +252,7 @@ mod tests {
                 json!({"terminationMessagePolicy": "FallbackToLogsOnError"}),
                 "terminationMessagePolicy",
             ),
-            (json!({"ports": [{"containerPort": 1, "hostPort": 1}]}), "hostPort"),
+            (json!({"ports": [{"containerPort": 1, "hostIP": "10.0.0.1"}]}), "hostIP"),
             (json!({"tty": true}), "tty"),
         ] {
             let message = container(fields).unwrap_err();
@@ -244,6 +268,13 @@ mod tests {
         container(json!({"securityContext": {"privileged": false, "allowPrivilegeEscalation": false,
             "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"}, "readOnlyRootFilesystem": true}}))
         .unwrap();
+    }
+
+    #[test]
+    fn a_port_of_the_node_is_the_containers_own() {
+        container(json!({"ports": [{"containerPort": 80, "hostPort": 80}]})).unwrap();
+        let why = container(json!({"ports": [{"containerPort": 80, "hostPort": 8080}]})).unwrap_err();
+        assert!(why.contains("hostPort 8080"), "{why}");
     }
 
     #[test]
@@ -332,15 +363,7 @@ mod tests {
 
     #[test]
     fn the_documentation_is_what_the_table_says() {
-        let (path, made) = (repository("docs/pods.md"), document::markdown());
-        if std::env::var_os("TOWLINE_WRITE_EXPECTED").is_some() {
-            std::fs::write(&path, &made).unwrap();
-        }
-        let written = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            written == made,
-            "docs/pods.md is not what the table says; TOWLINE_WRITE_EXPECTED=1 cargo test -p towline-core fields writes it anew"
-        );
+        document::same_as_file("docs/pods.md", &document::markdown());
     }
 
     #[test]

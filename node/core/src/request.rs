@@ -46,7 +46,9 @@ pub struct Request {
     pub reservation: Option<Token>,
     /// Nodes; more than one is for MPI.
     pub nodes: u32,
-    /// CPUs, whole ones.
+    /// Tasks among which the CPUs are divided.
+    pub tasks: u64,
+    /// CPUs of each task, whole ones.
     pub cpus: u64,
     /// Memory in MiB.
     pub memory_mb: u64,
@@ -54,6 +56,20 @@ pub struct Request {
     pub gpus: u64,
     /// The batch system's word for the kind of GPU.
     pub gpu_type: Option<Token>,
+    /// Generic resources beside those GPUs.
+    pub gres: Option<Token>,
+    /// Jobs to wait for.
+    pub dependency: Option<Token>,
+    /// Licenses.
+    pub licenses: Option<Token>,
+    /// Who gets mail.
+    pub mail_user: Option<Token>,
+    /// About what.
+    pub mail_type: Option<Token>,
+    /// A compute node that no other job shares.
+    pub exclusive: bool,
+    /// The job's comment.
+    pub comment: Option<Token>,
     /// Walltime in seconds; `None` leaves it to the partition.
     pub walltime_s: Option<u64>,
     /// How long before the walltime the pod is told to end, seconds.
@@ -77,10 +93,18 @@ impl Request {
                 token("constraint", &self.constraint),
                 token("reservation", &self.reservation),
                 number("nodes", u64::from(self.nodes.max(1))),
+                number("tasks", self.tasks).filter(|_| self.tasks > 1),
                 number("cpus", self.cpus),
                 number("memory_mb", self.memory_mb),
                 number("gpus", self.gpus).filter(|_| self.gpus > 0),
                 token("gpu_type", &self.gpu_type).filter(|_| self.gpus > 0),
+                token("gres", &self.gres),
+                token("dependency", &self.dependency),
+                token("licenses", &self.licenses),
+                token("mail_user", &self.mail_user),
+                token("mail_type", &self.mail_type),
+                number("exclusive", 1).filter(|_| self.exclusive),
+                token("comment", &self.comment),
                 self.walltime_s.and_then(|seconds| number("walltime_s", seconds)),
                 number("signal_s", self.signal_s),
             ]

@@ -5,14 +5,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, PodSpec, Secret, Service, VolumeMount};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Container, PersistentVolume, PersistentVolumeClaim, Pod, PodSpec, Secret, Service,
+};
 
 use crate::bundle::Bundle;
 use crate::environment::{self, expand};
 use crate::fields;
+use crate::job;
+pub use crate::job::walltime;
+use crate::mounts;
 use crate::naming::{self, PREFIX};
-use crate::quantity;
-use crate::request::{Request, Token};
+use crate::network;
+use crate::places::{self, Place};
+use crate::policy::Policy;
+use crate::security;
+use crate::settings::{self, Asked};
 use crate::volumes::{self, TokenRequest};
 use crate::words::{self, Unrepresentable};
 
@@ -71,6 +79,10 @@ pub struct References {
     pub services: Vec<Service>,
     /// Service account tokens.
     pub tokens: BTreeMap<TokenRequest, String>,
+    /// Claims of the pod's namespace by name.
+    pub claims: BTreeMap<String, PersistentVolumeClaim>,
+    /// The volumes that they are bound to, by name.
+    pub persistent_volumes: BTreeMap<String, PersistentVolume>,
 }
 
 impl References {
@@ -97,6 +109,8 @@ pub struct Needs {
     pub config_maps: BTreeSet<String>,
     /// Secrets.
     pub secrets: BTreeSet<String>,
+    /// Claims of persistent volumes.
+    pub claims: BTreeSet<String>,
 }
 
 /// Which objects a pod refers to.
@@ -127,6 +141,7 @@ pub fn needs(pod: &Pod) -> Needs {
         }
     }
     for volume in spec.volumes.iter().flatten() {
+        needs.claims.extend(places::claim(pod, volume));
         needs
             .config_maps
             .extend(volume.config_map.iter().map(|source| source.name.clone()));
@@ -191,6 +206,14 @@ pub struct Site {
     pub image_format: String,
     /// The kind of GPU to ask for by name.
     pub gpu_type: Option<String>,
+    /// The resource by which pods ask for GPUs, beside `nvidia.com/gpu` and `amd.com/gpu`.
+    pub gpu_resource: Option<String>,
+    /// The batch system: a folder of `remote-scripts/batch/`.
+    pub batch: String,
+    /// The cluster's partitions and the longest walltime of each, seconds; empty if they are not known.
+    pub partitions: BTreeMap<String, Option<u64>>,
+    /// What the site lets pods ask for.
+    pub policy: Policy,
 }
 
 impl Default for Site {
@@ -210,6 +233,10 @@ impl Default for Site {
             plain_http: Vec::new(),
             image_format: "sandbox".to_owned(),
             gpu_type: None,
+            gpu_resource: None,
+            batch: "slurm".to_owned(),
+            partitions: BTreeMap::new(),
+            policy: Policy::default(),
         }
     }
 }
@@ -255,18 +282,49 @@ pub fn translate(pod: &Pod, references: &References, site: &Site) -> Result<Bund
         name: pod.metadata.name.clone().unwrap_or_default(),
         ..Bundle::default()
     };
-    let request = request(pod, spec, site)?;
-    bundle.file("request", request.encode()?);
+    let asked = settings::asked(pod, &site.policy, &site.batch)?;
+    let job = job::of(pod, spec, &asked, site)?;
+    bundle.file("request", job.request.encode()?);
+    if !job.flags.is_empty() {
+        bundle.file("flags", words::encode(job.flags)?);
+    }
     bundle.file("pod", pod_pairs(&bundle, spec, site)?);
+    let names = network::add(&mut bundle, spec)?;
     bundle.directory("containers", 0o700);
     bundle.directory("volumes", 0o700);
+    let mut found = BTreeMap::new();
     for volume in spec.volumes.iter().flatten() {
-        volumes::add(&mut bundle, pod, volume, references)?;
+        match places::of(pod, volume, references, &site.policy)? {
+            Some(place) => {
+                found.insert(volume.name.clone(), place);
+            }
+            None => volumes::add(&mut bundle, pod, volume, references)?,
+        }
     }
+    let whole = Whole {
+        pod,
+        spec,
+        references,
+        site,
+        asked,
+        names,
+        places: found,
+    };
     for (n, (init, container)) in containers(spec).enumerate() {
-        add_container(&mut bundle, pod, spec, n, init, container, references, site)?;
+        whole.add_container(&mut bundle, n, init, container)?;
     }
     Ok(bundle)
+}
+
+/// What each container of a pod is translated with.
+struct Whole<'a> {
+    pod: &'a Pod,
+    spec: &'a PodSpec,
+    references: &'a References,
+    site: &'a Site,
+    asked: Asked,
+    names: Vec<(&'static str, &'static str)>,
+    places: BTreeMap<String, Place>,
 }
 
 /// The containers in the order in which they start, with whether each is an init container.
@@ -276,10 +334,7 @@ pub fn containers(spec: &PodSpec) -> impl Iterator<Item = (bool, &Container)> {
 }
 
 fn pod_pairs(bundle: &Bundle, spec: &PodSpec, site: &Site) -> Result<Vec<u8>, Fault> {
-    let hostname = spec
-        .hostname
-        .clone()
-        .unwrap_or_else(|| bundle.name.chars().take(63).collect());
+    let hostname = network::hostname(spec, &bundle.name, &bundle.namespace, &site.policy.cluster_domain)?;
     let deadline = spec
         .active_deadline_seconds
         .map_or_else(|| "-".to_owned(), |seconds| seconds.to_string());
@@ -300,111 +355,87 @@ fn pod_pairs(bundle: &Bundle, spec: &PodSpec, site: &Site) -> Result<Vec<u8>, Fa
                 .to_string(),
         ),
         ("deadline_s", deadline),
-        ("runtime", site.runtime.clone()),
-        ("hostname", hostname.trim_end_matches(['-', '.']).to_owned()),
+        ("runtime", runtime(spec, site)?.to_owned()),
+        ("hostname", hostname),
         ("plain_http", site.plain_http.join(",")),
         ("image_format", site.image_format.clone()),
     ])?)
 }
 
-#[expect(clippy::too_many_arguments, reason = "one call, and each is needed")]
-fn add_container(
-    bundle: &mut Bundle,
-    pod: &Pod,
-    spec: &PodSpec,
-    n: usize,
-    init: bool,
-    container: &Container,
-    references: &References,
-    site: &Site,
-) -> Result<(), Fault> {
-    let base = format!("containers/{n:02}-{}", container.name);
-    bundle.directory(base.clone(), 0o700);
-    let image = container.image.as_deref().unwrap_or_default();
-    let workdir = container.working_dir.as_deref().unwrap_or_default();
-    let security = container.security_context.as_ref();
-    let read_only = security
-        .and_then(|context| context.read_only_root_filesystem)
-        .unwrap_or(false);
-    let pairs = words::pairs([
-        ("name", container.name.as_str()),
-        ("kind", if init { "init" } else { "main" }),
-        ("image", &rewrite(image, site)),
-        ("pull", pull_policy(container, image)),
-        ("workdir", workdir),
-        ("read_only", if read_only { "1" } else { "0" }),
-    ])?;
-    bundle.file(format!("{base}/container"), pairs);
-
-    let variables = environment::of(pod, container, references)?;
-    let known: BTreeMap<String, String> = variables.iter().cloned().collect();
-    let expanded = |list: &Option<Vec<String>>| -> Option<Vec<String>> {
-        let list = list.as_ref().filter(|list| !list.is_empty())?;
-        Some(list.iter().map(|word| expand(word, &known)).collect())
+/// The container runtime: the node's, or that of the pod's RuntimeClass.
+fn runtime<'a>(spec: &PodSpec, site: &'a Site) -> Result<&'a str, Fault> {
+    let Some(class) = spec.runtime_class_name.as_ref().filter(|name| !name.is_empty()) else {
+        return Ok(&site.runtime);
     };
-    if let Some(command) = expanded(&container.command) {
-        bundle.file(format!("{base}/command"), words::encode(command)?);
-    } else if site.runtime == "none" {
-        return Err(Fault::rejected(
-            "NoCommand",
-            format!(
-                "container {} has no command: without a container runtime there is no image to take it from",
-                container.name
-            ),
-        ));
-    }
-    if let Some(args) = expanded(&container.args) {
-        bundle.file(format!("{base}/args"), words::encode(args)?);
-    }
-    bundle.file(
-        format!("{base}/env"),
-        words::encode(variables.iter().map(|(name, value)| format!("{name}={value}")))?,
-    );
-    let mut mounts = Vec::new();
-    for mount in container.volume_mounts.iter().flatten() {
-        mounts.extend(mount_words(spec, container, mount)?);
-    }
-    bundle.file(format!("{base}/mounts"), words::encode(mounts)?);
-    Ok(())
+    site.policy
+        .runtime_classes
+        .get(class)
+        .map(String::as_str)
+        .ok_or_else(|| {
+            Fault::rejected(
+                "UnsupportedRuntimeClass",
+                format!("this node has no container runtime for the RuntimeClass {class} (policy.runtimeClasses)"),
+            )
+        })
 }
 
-fn mount_words(spec: &PodSpec, container: &Container, mount: &VolumeMount) -> Result<[String; 3], Fault> {
-    let refuse = |why: &str| {
-        Fault::rejected(
-            "UnsupportedMount",
-            format!("container {}: mount {}: {why}", container.name, mount.mount_path),
-        )
-    };
-    let volume = spec.volumes.iter().flatten().find(|volume| volume.name == mount.name);
-    let volume = volume.ok_or_else(|| refuse(&format!("the pod has no volume {}", mount.name)))?;
-    let target = mount.mount_path.trim_end_matches('/');
-    let parts = || target.split('/').skip(1);
-    if !target.starts_with('/') || parts().any(|part| matches!(part, "." | "..")) {
-        return Err(refuse("the path must be absolute, below / and without `..`"));
-    }
-    if target.contains(['\n', '\0', ':', ',', '\\', '"']) {
-        return Err(refuse(
-            "the path has a character that container runtimes cannot take in a mount (: , \\ \" or a line break)",
-        ));
-    }
-    let mut source = format!("volumes/{}", volume.name);
-    if let Some(sub) = mount.sub_path.as_deref().filter(|sub| !sub.is_empty()) {
-        // Only into volumes whose content Towline wrote: elsewhere a container could plant a link that leads out.
-        if volume.empty_dir.is_some() {
-            return Err(refuse("subPath in an emptyDir is not supported"));
+impl Whole<'_> {
+    fn add_container(&self, bundle: &mut Bundle, n: usize, init: bool, container: &Container) -> Result<(), Fault> {
+        let (spec, site) = (self.spec, self.site);
+        let base = format!("containers/{n:02}-{}", container.name);
+        bundle.directory(base.clone(), 0o700);
+        let image = container.image.as_deref().unwrap_or_default();
+        let runtime = runtime(spec, site)?;
+        let security = container.security_context.as_ref();
+        let read_only = security.and_then(|context| context.read_only_root_filesystem) == Some(true);
+        let mut pairs = vec![
+            ("name", container.name.clone()),
+            ("kind", if init { "init" } else { "main" }.to_owned()),
+            ("image", image_of(image, self.asked.image_root.as_deref(), site)?),
+            ("pull", pull_policy(container, image).to_owned()),
+            ("workdir", container.working_dir.clone().unwrap_or_default()),
+            ("read_only", if read_only { "1" } else { "0" }.to_owned()),
+        ];
+        if security::user(spec, container, site.policy.users, runtime)? == "account" {
+            pairs.push(("user", "account".to_owned()));
         }
-        if sub.starts_with('/') || sub.split('/').any(|part| matches!(part, "" | "." | "..")) {
-            return Err(refuse("the subPath must be relative and without `..`"));
+        bundle.file(format!("{base}/container"), words::pairs(pairs)?);
+
+        let variables = environment::of(self.pod, container, self.references)?;
+        let known: BTreeMap<String, String> = variables.iter().cloned().collect();
+        let expanded = |list: &Option<Vec<String>>| -> Option<Vec<String>> {
+            let list = list.as_ref().filter(|list| !list.is_empty())?;
+            Some(list.iter().map(|word| expand(word, &known)).collect())
+        };
+        if let Some(command) = expanded(&container.command) {
+            bundle.file(format!("{base}/command"), words::encode(command)?);
+        } else if runtime == "none" {
+            return Err(Fault::rejected(
+                "NoCommand",
+                format!(
+                    "container {} has no command: without a container runtime there is no image to take it from",
+                    container.name
+                ),
+            ));
         }
-        source = format!("{source}/..data/{sub}");
+        if let Some(args) = expanded(&container.args) {
+            bundle.file(format!("{base}/args"), words::encode(args)?);
+        }
+        bundle.file(
+            format!("{base}/env"),
+            words::encode(variables.iter().map(|(name, value)| format!("{name}={value}")))?,
+        );
+        let mut all = Vec::new();
+        for mount in container.volume_mounts.iter().flatten() {
+            all.push(mounts::of(spec, container, mount, &self.places, &known)?);
+        }
+        for bind in &self.asked.binds {
+            all.push(mounts::of_bind(bind, &site.policy)?);
+        }
+        all.extend(network::mounts_of(&self.names, &container.name, &all));
+        bundle.file(format!("{base}/mounts"), words::encode(all.into_iter().flatten())?);
+        Ok(())
     }
-    // What comes from the API is read-only, as on a kubelet.
-    let read_only = mount.read_only.unwrap_or(false) || volume.empty_dir.is_none();
-    Ok([
-        source,
-        target.to_owned(),
-        if read_only { "ro" } else { "rw" }.to_owned(),
-    ])
 }
 
 /// `imagePullPolicy`, with the default that the API server would have set.
@@ -429,6 +460,19 @@ pub fn rewrite(image: &str, site: &Site) -> String {
         .unwrap_or(qualified)
 }
 
+/// An image as the cluster is asked for it. `root` stands before the names of those that do not say where they are.
+fn image_of(image: &str, root: Option<&str>, site: &Site) -> Result<String, Fault> {
+    match (image.split_once("://"), root) {
+        (Some(("docker", name)), _) => Ok(rewrite(name, site)),
+        (Some((scheme, _)), _) => Err(Fault::rejected(
+            "InvalidImageName",
+            format!("{image:?}: images are taken from registries and from paths, not from {scheme}://"),
+        )),
+        (None, Some(root)) if !image.starts_with('/') => Ok(rewrite(&format!("{root}{image}"), site)),
+        (None, _) => Ok(rewrite(image, site)),
+    }
+}
+
 fn qualify(image: &str) -> String {
     if image.is_empty() || image.starts_with('/') {
         return image.to_owned();
@@ -443,135 +487,6 @@ fn qualify(image: &str) -> String {
 /// The annotation that asks for a walltime: seconds, or `[days-]hours:minutes:seconds` as Slurm writes it.
 pub fn walltime_annotation() -> String {
     format!("{PREFIX}/walltime")
-}
-
-fn request(pod: &Pod, spec: &PodSpec, site: &Site) -> Result<Request, Fault> {
-    let annotation = |name: &str| {
-        pod.metadata
-            .annotations
-            .as_ref()
-            .and_then(|all| all.get(&format!("{PREFIX}/{name}")))
-    };
-    let token = |what: &'static str, own: Option<&String>, site: &Option<String>| {
-        let text = own.or(site.as_ref());
-        text.map(|text| Token::new(what, text))
-            .transpose()
-            .map_err(|why| Fault::rejected("InvalidRequest", why))
-    };
-    let cpus = sum(spec, "cpu", quantity::milli)?.map_or(site.default_cpus, |milli| milli.div_ceil(1000));
-    let memory = sum(spec, "memory", quantity::units)?.map_or(site.default_memory_mb, |bytes| bytes.div_ceil(1 << 20));
-    let mut gpus = 0;
-    for name in ["nvidia.com/gpu", "amd.com/gpu"] {
-        gpus += sum(spec, name, quantity::units)?.unwrap_or(0);
-    }
-    let grace = u64::try_from(spec.termination_grace_period_seconds.unwrap_or(DEFAULT_GRACE_S)).unwrap_or(0);
-    let asked = match annotation("walltime") {
-        Some(text) => Some(walltime(text).ok_or_else(|| {
-            Fault::rejected(
-                "InvalidRequest",
-                format!("{text:?} is not a walltime: write seconds or [days-]hours:minutes:seconds"),
-            )
-        })?),
-        // The job has to outlive its pod's deadline by the time that an orderly end takes.
-        None => spec
-            .active_deadline_seconds
-            .and_then(|s| u64::try_from(s).ok())
-            .map(|seconds| seconds + grace + 60),
-    };
-    if let (Some(text), Some(asked), Some(longest)) = (annotation("walltime"), asked, site.max_walltime_s)
-        && asked > longest
-    {
-        return Err(Fault::rejected(
-            "WalltimeLimit",
-            format!("the pod asks for a walltime of {text} ({asked} s), its partition allows {longest} s"),
-        ));
-    }
-    let walltime_s = asked
-        .or(site.default_walltime_s)
-        .map(|asked| asked.min(site.max_walltime_s.unwrap_or(u64::MAX)));
-    // A warning that comes as long before the end as the pod's grace lasts, but never in the first half of a short job.
-    let signal_s = (grace + 30)
-        .min(walltime_s.map_or(u64::MAX, |walltime| walltime / 2))
-        .min(65_535);
-    let gpu_type = annotation("gpu-type").or(site.gpu_type.as_ref());
-    Ok(Request {
-        job_name: naming::job(&site.agent, pod.metadata.uid.as_deref().unwrap_or_default()),
-        partition: token("the partition", annotation("partition"), &site.partition)?,
-        account: token("the account", annotation("account"), &site.account)?,
-        qos: token("the QOS", annotation("qos"), &site.qos)?,
-        constraint: token("the constraint", annotation("constraint"), &None)?,
-        reservation: token("the reservation", annotation("reservation"), &None)?,
-        nodes: 1,
-        cpus: cpus.max(1),
-        memory_mb: memory.saturating_add(site.overhead_memory_mb).max(1),
-        gpus,
-        gpu_type: token("the GPU type", gpu_type, &None)?,
-        walltime_s,
-        signal_s,
-    })
-}
-
-/// A pod's need of one resource: the limit (else the request) of each container, summed over the containers that run
-/// side by side; an init container that needs more raises it. `None` if no container says anything.
-///
-/// Source: `k8s.io/component-helpers/resource/helpers.go` (`PodRequests`).
-fn sum(spec: &PodSpec, name: &str, read: fn(&str) -> Result<u64, quantity::BadQuantity>) -> Result<Option<u64>, Fault> {
-    let of = |container: &Container| -> Result<Option<u64>, Fault> {
-        let Some(resources) = &container.resources else {
-            return Ok(None);
-        };
-        let side = |map: &Option<BTreeMap<String, _>>| map.as_ref().and_then(|map| map.get(name)).cloned();
-        let Some(found) = side(&resources.limits).or_else(|| side(&resources.requests)) else {
-            return Ok(None);
-        };
-        let found: k8s_openapi::apimachinery::pkg::api::resource::Quantity = found;
-        let value = read(&found.0).map_err(|error| {
-            Fault::rejected(
-                "InvalidRequest",
-                format!("{name} of container {}: {error}", container.name),
-            )
-        })?;
-        Ok(Some(value).filter(|value| *value > 0))
-    };
-    let mut total: Option<u64> = None;
-    for container in &spec.containers {
-        if let Some(value) = of(container)? {
-            total = Some(total.unwrap_or(0).saturating_add(value));
-        }
-    }
-    for container in spec.init_containers.iter().flatten() {
-        if let Some(value) = of(container)? {
-            total = Some(total.unwrap_or(0).max(value));
-        }
-    }
-    Ok(total)
-}
-
-/// A walltime in seconds: plain seconds, or Slurm's `[days-]hours:minutes:seconds`.
-pub fn walltime(text: &str) -> Option<u64> {
-    let number = |text: &str| {
-        text.parse::<u64>()
-            .ok()
-            .filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
-    };
-    let (days, clock) = match text.split_once('-') {
-        Some((days, clock)) => (number(days)?, clock),
-        None => (0, text),
-    };
-    let parts: Vec<u64> = clock.split(':').map(number).collect::<Option<_>>()?;
-    let seconds = match (parts.as_slice(), text.contains('-')) {
-        ([seconds], false) => *seconds,
-        ([hours], true) => hours.checked_mul(3600)?,
-        ([hours, minutes], true) => hours.checked_mul(3600)?.checked_add(minutes.checked_mul(60)?)?,
-        ([hours, minutes, seconds], _) => hours
-            .checked_mul(3600)?
-            .checked_add(minutes.checked_mul(60)?)?
-            .checked_add(*seconds)?,
-        _ => return None,
-    };
-    days.checked_mul(86_400)?
-        .checked_add(seconds)
-        .filter(|total| *total > 0)
 }
 
 #[cfg(test)]
@@ -678,22 +593,6 @@ mod tests {
     }
 
     #[test]
-    fn walltimes_are_read_as_slurm_writes_them() {
-        for (text, expected) in [
-            ("90", 90),
-            ("1:02:03", 3723),
-            ("2-0", 172_800),
-            ("1-02:03", 93_780),
-            ("1-02:03:04", 93_784),
-        ] {
-            assert_eq!(walltime(text), Some(expected), "{text}");
-        }
-        for text in ["", "0", "-1", "1:2", "a", "1-", "+5", "1:2:3:4"] {
-            assert_eq!(walltime(text), None, "{text}");
-        }
-    }
-
-    #[test]
     fn images_are_qualified_and_rewritten() {
         let rule = ImageRewrite {
             from: "docker.io/library/".into(),
@@ -707,6 +606,11 @@ mod tests {
         assert_eq!(rewrite("a/b", &site), "docker.io/a/b");
         assert_eq!(rewrite("quay.io/a/b@sha256:0", &site), "quay.io/a/b@sha256:0");
         assert_eq!(rewrite("/cvmfs/x.sif", &site), "/cvmfs/x.sif");
+        let of = |image: &str, root: Option<&str>| image_of(image, root, &site);
+        assert_eq!(of("docker://busybox:1", None).unwrap(), "registry:5000/busybox:1");
+        assert_eq!(of("x.sif", Some("/cvmfs/")).unwrap(), "/cvmfs/x.sif");
+        assert_eq!(of("a:1", Some("quay.io/b/")).unwrap(), "quay.io/b/a:1");
+        assert!(of("oras://quay.io/a", None).is_err());
     }
 
     proptest! {

@@ -71,6 +71,7 @@ impl SiteOptions {
             image_rewrites: self.image_rewrite.clone(),
             plain_http: self.plain_http.clone(),
             image_format: self.image_format.clone(),
+            batch: batch.to_owned(),
             ..Site::default()
         }
     }
@@ -83,6 +84,10 @@ impl SiteOptions {
             Some(name) => partition.name == *name,
             None => partition.default,
         };
+        site.partitions = partitions
+            .iter()
+            .map(|partition| (partition.name.clone(), partition.max_walltime_s))
+            .collect();
         if let Some(partition) = partitions.iter().find(chosen) {
             site.max_walltime_s = partition.max_walltime_s;
         }

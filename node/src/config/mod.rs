@@ -14,6 +14,7 @@ mod model;
 mod names;
 mod node;
 mod path;
+mod policy;
 mod print;
 mod problem;
 mod schema;
@@ -21,6 +22,7 @@ mod spoken;
 mod tree;
 mod validate;
 mod validate_node;
+mod validate_policy;
 mod values;
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::policy::{Flavour, Policy};
 use super::values::{Duration, GpuResource, Quantity};
 
 /// Declares the keys of `nodes` and, without those of a single node, of `nodeDefaults`: written once.
@@ -67,6 +68,13 @@ node_keys! {
     /// The longest walltime that a pod may ask for.
     #[schemars(extend("x-default" = "the partition's limit"))]
     max_walltime: Option<Duration>,
+    /// What pods may ask for beside their resources.
+    policy: Policy,
+    /// Named sets of defaults; a pod chooses one by the annotation `towline.dev/flavour`.
+    flavours: Vec<Flavour>,
+    /// The flavour of a pod that chooses none.
+    #[schemars(extend("x-default" = "none"))]
+    default_flavour: Option<String>,
 }
 
 /// A taint as Kubernetes writes it.

@@ -6,6 +6,7 @@ use super::names::{is_key, is_label_of_nodes, is_label_value, is_subdomain};
 use super::node::Node;
 use super::path::Place;
 use super::validate::{Findings, unreachable_address};
+use super::validate_policy::policy;
 
 /// Checks one node.
 pub fn node(node: &Node, place: &Place, findings: &mut Findings<'_>) {
@@ -24,6 +25,7 @@ pub fn node(node: &Node, place: &Place, findings: &mut Findings<'_>) {
     }
     metadata(node, place, findings);
     resources(node, place, findings);
+    policy(node, place, findings);
 }
 
 fn metadata(node: &Node, place: &Place, findings: &mut Findings<'_>) {

@@ -46,6 +46,12 @@ pub async fn prepare(
     references: &ReferenceReader,
     node: &NodeSite,
 ) -> Result<Bundle, Unready> {
+    if let Some(message) = admission::daemon_set(pod, &node.site.policy) {
+        return Err(Unready::Later {
+            reason: "DaemonSetNotRun",
+            message,
+        });
+    }
     let found = references.fetch(session, pod).await.map_err(|error| Unready::Later {
         reason: "ContainerCreating",
         message: error.to_string(),

@@ -143,5 +143,6 @@ fn node(node: &Node) -> NodeSettings {
         default_memory_mb: Some(node.defaults.memory.mib()),
         default_walltime_s: node.defaults.walltime.map(|walltime| walltime.get().as_secs()),
         max_walltime_s: node.max_walltime.map(|walltime| walltime.get().as_secs()),
+        policy: node.policy(),
     }
 }

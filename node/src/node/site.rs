@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use towline_apiserver::node::{NodeConditionSpec, NodeDescription};
 use towline_core::admission::NodeFacts;
 use towline_core::answer::{Facts, Partition};
+use towline_core::policy::Policy;
 use towline_core::quantity;
 use towline_core::translate::{ImageRewrite, Site, overhead_memory_mb};
 use towline_ssh::LinkState;
@@ -54,6 +55,8 @@ pub struct NodeSettings {
     pub default_walltime_s: Option<u64>,
     /// At most this walltime, seconds.
     pub max_walltime_s: Option<u64>,
+    /// What pods may ask for.
+    pub policy: Policy,
 }
 
 /// What holds for all nodes.
@@ -102,7 +105,7 @@ impl NodeSite {
         partitions: &[Partition],
     ) -> anyhow::Result<Self> {
         let partition = find(settings.partition.as_deref(), partitions, &common.target)?;
-        let limit = |own: Option<u64>| match (own, partition.max_walltime_s) {
+        let limit = |own: Option<u64>, partition: Option<u64>| match (own, partition) {
             (Some(own), Some(partition)) => Some(own.min(partition)),
             (own, partition) => own.or(partition),
         };
@@ -116,7 +119,7 @@ impl NodeSite {
             default_memory_mb: settings.default_memory_mb.unwrap_or(1024),
             overhead_memory_mb: overhead_memory_mb(&common.runtime),
             default_walltime_s: settings.default_walltime_s,
-            max_walltime_s: limit(settings.max_walltime_s),
+            max_walltime_s: limit(settings.max_walltime_s, partition.max_walltime_s),
             image_rewrites: common.image_rewrites.clone(),
             plain_http: common.plain_http.clone(),
             image_format: common.image_format.clone(),
@@ -125,6 +128,13 @@ impl NodeSite {
                 .clone()
                 .or_else(|| partition.gpu_type.clone())
                 .filter(|_| partition.gpus_per_node > 0),
+            gpu_resource: Some(settings.gpu_resource.clone()).filter(|name| !name.is_empty()),
+            batch: common.batch.clone(),
+            partitions: partitions
+                .iter()
+                .map(|one| (one.name.clone(), limit(settings.max_walltime_s, one.max_walltime_s)))
+                .collect(),
+            policy: settings.policy.clone(),
         };
         let capacity = capacity(settings, partition)?;
         let labels = labels(settings, common, facts, partition);

@@ -42,3 +42,19 @@ fn line(row: &Row) -> String {
         row.test.replace('_', " ")
     )
 }
+
+/// A test: a page of the documentation is what is made now. `TOWLINE_WRITE_EXPECTED` writes it anew.
+#[cfg(test)]
+pub fn same_as_file(path: &str, made: &str) {
+    let file = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(path);
+    if std::env::var_os("TOWLINE_WRITE_EXPECTED").is_some() {
+        std::fs::write(&file, made).unwrap();
+    }
+    let written = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        written == made,
+        "{path} is not what the program says; TOWLINE_WRITE_EXPECTED=1 cargo test -p towline-core documentation writes it anew"
+    );
+}

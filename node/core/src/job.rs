@@ -1,0 +1,380 @@
+//! What a pod's job asks the batch system for: its resources, its walltime and what its annotations say.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, ResourceRequirements};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+use crate::naming;
+use crate::quantity::{self, BadQuantity};
+use crate::request::{Request, Token};
+use crate::settings::{Asked, Setting};
+use crate::translate::{DEFAULT_GRACE_S, Fault, Site};
+
+/// What is asked for.
+#[derive(Debug)]
+pub struct Job {
+    /// The file `request`.
+    pub request: Request,
+    /// Options of the batch system as they are.
+    pub flags: Vec<String>,
+}
+
+fn refuse(reason: &str, message: String) -> Fault {
+    Fault::rejected(reason, message)
+}
+
+/// The job of a pod.
+///
+/// # Errors
+/// A rejection: a quantity that is none, a partition that is not there, a walltime that its partition does not allow.
+pub fn of(pod: &Pod, spec: &PodSpec, asked: &Asked, site: &Site) -> Result<Job, Fault> {
+    let token = |setting: Setting, site: &Option<String>| {
+        let text = asked.get(setting).or(site.as_ref());
+        text.map(|text| Token::new(&format!("the {}", setting.name()), text))
+            .transpose()
+            .map_err(|why| refuse("InvalidRequest", why))
+    };
+    let none = None;
+    let partition = token(Setting::Partition, &site.partition)?;
+    let own_partition = partition.as_ref().map(Token::as_str) == site.partition.as_deref();
+    let (gpus, gres) = devices(spec, asked, site)?;
+    let cpus = need(spec, "cpu", quantity::milli)?
+        .map(|milli| milli.div_ceil(1000))
+        .or(asked.cpus)
+        .unwrap_or(site.default_cpus);
+    let memory = need(spec, "memory", quantity::units)?
+        .map(|bytes| bytes.div_ceil(1 << 20))
+        .or(asked.memory_mb)
+        .unwrap_or(site.default_memory_mb);
+    let tasks = asked
+        .get(Setting::Tasks)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(1);
+    let grace = u64::try_from(spec.termination_grace_period_seconds.unwrap_or(DEFAULT_GRACE_S)).unwrap_or(0);
+    let walltime_s = walltime_of(
+        spec,
+        asked,
+        longest(partition.as_ref(), own_partition, site)?,
+        grace,
+        site,
+    )?;
+    // A warning that comes as long before the end as the pod's grace lasts, but never in the first half of a short job.
+    let signal_s = (grace + 30)
+        .min(walltime_s.map_or(u64::MAX, |walltime| walltime / 2))
+        .min(65_535);
+    // (The node's own kind of GPU says nothing about another partition.)
+    let gpu_type = if own_partition { &site.gpu_type } else { &none };
+    Ok(Job {
+        request: Request {
+            job_name: naming::job(&site.agent, pod.metadata.uid.as_deref().unwrap_or_default()),
+            account: token(Setting::Account, &site.account)?,
+            qos: token(Setting::Qos, &site.qos)?,
+            constraint: token(Setting::Constraint, &none)?,
+            reservation: token(Setting::Reservation, &none)?,
+            nodes: 1,
+            tasks,
+            cpus: cpus.div_ceil(tasks).max(1),
+            memory_mb: memory.saturating_add(site.overhead_memory_mb).max(1),
+            gpus,
+            gpu_type: token(Setting::GpuType, gpu_type)?,
+            gres,
+            dependency: token(Setting::Dependency, &none)?,
+            licenses: token(Setting::Licenses, &none)?,
+            mail_user: token(Setting::MailUser, &none)?,
+            mail_type: token(Setting::MailType, &none)?,
+            exclusive: asked.get(Setting::Exclusive).is_some_and(|text| text == "true"),
+            comment: token(Setting::Comment, &none)?,
+            walltime_s,
+            signal_s,
+            partition,
+        },
+        flags: asked
+            .get(Setting::Flags)
+            .map(|text| text.split_whitespace().map(str::to_owned).collect())
+            .unwrap_or_default(),
+    })
+}
+
+/// GPUs, and generic resources beside them. What the pod's resources ask for comes before what annotations say.
+fn devices(spec: &PodSpec, asked: &Asked, site: &Site) -> Result<(u64, Option<Token>), Fault> {
+    let mut items = Vec::new();
+    for (resource, word) in &site.policy.gres {
+        let count = need(spec, resource, quantity::units)?.unwrap_or(0);
+        if count > 0 {
+            items.push(format!("{word}:{count}"));
+        }
+    }
+    let mut names = vec!["nvidia.com/gpu", "amd.com/gpu"];
+    names.extend(site.gpu_resource.as_deref().filter(|name| !names.contains(name)));
+    let mut gpus = 0;
+    for name in names.into_iter().filter(|name| !site.policy.gres.contains_key(*name)) {
+        gpus += need(spec, name, quantity::units)?.unwrap_or(0);
+    }
+    if gpus == 0 {
+        gpus = asked.gpus.unwrap_or(0);
+    }
+    let is_gpu = |item: &str| item == "gpu" || item.starts_with("gpu:");
+    let enough = gpus > 0 || items.iter().any(|item| is_gpu(item));
+    let more = asked.get(Setting::Gres).into_iter().flat_map(|text| text.split(','));
+    items.extend(more.filter(|item| !(enough && is_gpu(item))).map(str::to_owned));
+    let gres = (!items.is_empty()).then(|| Token::new("gres", &items.join(",")));
+    Ok((gpus, gres.transpose().map_err(|why| refuse("InvalidRequest", why))?))
+}
+
+/// The longest walltime of the partition that the job goes to.
+fn longest(partition: Option<&Token>, own: bool, site: &Site) -> Result<Option<u64>, Fault> {
+    let Some(name) = partition.map(Token::as_str).filter(|_| !own) else {
+        return Ok(site.max_walltime_s);
+    };
+    if site.partitions.is_empty() {
+        return Ok(None);
+    }
+    // (Several may be named: the job goes to the first that is free.)
+    let mut longest = Some(0);
+    for name in name.split(',') {
+        let limit = site.partitions.get(name).ok_or_else(|| {
+            let names: Vec<&str> = site.partitions.keys().map(String::as_str).collect();
+            refuse(
+                "InvalidPartition",
+                format!("the cluster has no partition {name}; it has {}", names.join(", ")),
+            )
+        })?;
+        longest = longest.zip(*limit).map(|(one, other)| one.max(other));
+    }
+    Ok(longest)
+}
+
+/// Annotation, else activeDeadlineSeconds, else the site's default.
+fn walltime_of(
+    spec: &PodSpec,
+    asked: &Asked,
+    longest: Option<u64>,
+    grace: u64,
+    site: &Site,
+) -> Result<Option<u64>, Fault> {
+    if let Some(text) = asked.get(Setting::Walltime) {
+        let seconds = walltime(text).ok_or_else(|| refuse("InvalidRequest", format!("{text:?} is not a walltime")))?;
+        return match longest {
+            Some(longest) if seconds > longest => Err(refuse(
+                "WalltimeLimit",
+                format!("the pod asks for a walltime of {text} ({seconds} s), its partition allows {longest} s"),
+            )),
+            _ => Ok(Some(seconds)),
+        };
+    }
+    // The job has to outlive its pod's deadline by the time that an orderly end takes. A deadline beyond what the partition
+    // allows is no request for it: the pod may run until then, and ends where its job does.
+    let deadline = spec
+        .active_deadline_seconds
+        .and_then(|seconds| u64::try_from(seconds).ok());
+    let wanted = deadline
+        .map(|seconds| seconds.saturating_add(grace + 60))
+        .or(site.default_walltime_s);
+    Ok(wanted.map(|wanted| wanted.min(longest.unwrap_or(u64::MAX))))
+}
+
+/// A pod's need of one resource: what the pod itself says, else the limit (else the request) of each container, summed over
+/// the containers that run side by side; an init container that needs more raises it. What a RuntimeClass adds is added.
+/// `None` if nobody says anything.
+///
+/// Source: `k8s.io/component-helpers/resource/helpers.go` (`PodRequests`).
+fn need(spec: &PodSpec, name: &str, read: fn(&str) -> Result<u64, BadQuantity>) -> Result<Option<u64>, Fault> {
+    let read = |quantity: &Quantity, of: &str| {
+        read(&quantity.0).map_err(|error| refuse("InvalidRequest", format!("{name} of {of}: {error}")))
+    };
+    let of = |container: &Container| -> Result<Option<u64>, Fault> {
+        let found = container.resources.as_ref().and_then(|resources| one(resources, name));
+        let value = found
+            .map(|found| read(found, &format!("container {}", container.name)))
+            .transpose()?;
+        Ok(value.filter(|value| *value > 0))
+    };
+    let mut total: Option<u64> = None;
+    for container in &spec.containers {
+        if let Some(value) = of(container)? {
+            total = Some(total.unwrap_or(0).saturating_add(value));
+        }
+    }
+    for container in spec.init_containers.iter().flatten() {
+        if let Some(value) = of(container)? {
+            total = Some(total.unwrap_or(0).max(value));
+        }
+    }
+    if let Some(found) = spec.resources.as_ref().and_then(|resources| one(resources, name)) {
+        total = Some(read(found, "the pod")?).filter(|value| *value > 0);
+    }
+    if let Some(found) = spec.overhead.as_ref().and_then(|overhead| overhead.get(name)) {
+        let more = read(found, "the pod's overhead")?;
+        total = total.map(|total| total.saturating_add(more));
+    }
+    Ok(total)
+}
+
+fn one<'a>(resources: &'a ResourceRequirements, name: &str) -> Option<&'a Quantity> {
+    let side = |map: &'a Option<BTreeMap<String, Quantity>>| map.as_ref().and_then(|map| map.get(name));
+    side(&resources.limits).or_else(|| side(&resources.requests))
+}
+
+/// A walltime in seconds: plain seconds, or Slurm's `[days-]hours:minutes:seconds`.
+pub fn walltime(text: &str) -> Option<u64> {
+    let number = |text: &str| {
+        text.parse::<u64>()
+            .ok()
+            .filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let (days, clock) = match text.split_once('-') {
+        Some((days, clock)) => (number(days)?, clock),
+        None => (0, text),
+    };
+    let parts: Vec<u64> = clock.split(':').map(number).collect::<Option<_>>()?;
+    let seconds = match (parts.as_slice(), text.contains('-')) {
+        ([seconds], false) => *seconds,
+        ([hours], true) => hours.checked_mul(3600)?,
+        ([hours, minutes], true) => hours.checked_mul(3600)?.checked_add(minutes.checked_mul(60)?)?,
+        ([hours, minutes, seconds], _) => hours
+            .checked_mul(3600)?
+            .checked_add(minutes.checked_mul(60)?)?
+            .checked_add(*seconds)?,
+        _ => return None,
+    };
+    days.checked_mul(86_400)?
+        .checked_add(seconds)
+        .filter(|total| *total > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Policy;
+    use serde_json::{Value, json};
+
+    fn site() -> Site {
+        Site {
+            partition: Some("main".into()),
+            max_walltime_s: Some(3600),
+            gpu_type: Some("a100".into()),
+            overhead_memory_mb: 0,
+            partitions: BTreeMap::from([
+                ("main".into(), Some(3600)),
+                ("long".into(), Some(86_400)),
+                ("open".into(), None),
+            ]),
+            ..Site::default()
+        }
+    }
+
+    fn job(spec: Value, annotations: &[(&str, &str)], site: &Site) -> Result<Job, String> {
+        let mut pod: Pod = serde_json::from_value(json!({"metadata": {"uid": "u"}, "spec": spec})).unwrap();
+        let pairs = annotations
+            .iter()
+            .map(|(name, value)| (format!("towline.dev/{name}"), (*value).to_owned()));
+        pod.metadata.annotations = Some(pairs.collect());
+        let spec = pod.spec.clone().unwrap();
+        let found =
+            crate::settings::asked(&pod, &site.policy, &site.batch).and_then(|asked| of(&pod, &spec, &asked, site));
+        found.map_err(|fault| match fault {
+            Fault::Rejected(rejection) => format!("{}: {}", rejection.reason, rejection.message),
+            other => panic!("{other:?}"),
+        })
+    }
+
+    fn one_container() -> Value {
+        json!({"containers": [{"name": "c"}]})
+    }
+
+    #[test]
+    fn a_pod_that_says_nothing_gets_what_the_site_gives() {
+        let request = job(one_container(), &[], &site()).unwrap().request;
+        assert_eq!(
+            (request.cpus, request.memory_mb, request.walltime_s, request.tasks),
+            (1, 1024, None, 1)
+        );
+    }
+
+    #[test]
+    fn a_partition_has_its_own_limit() {
+        let limit = |name: &str, walltime: &str| {
+            job(one_container(), &[("partition", name), ("walltime", walltime)], &site())
+                .map(|job| job.request.walltime_s)
+        };
+        assert_eq!(limit("long", "7200"), Ok(Some(7200)));
+        assert_eq!(limit("open", "99-0"), Ok(Some(8_553_600)));
+        assert!(limit("main", "7200").unwrap_err().starts_with("WalltimeLimit"));
+        assert!(limit("long", "2-0").unwrap_err().starts_with("WalltimeLimit"));
+        let unknown = limit("gpu", "1").unwrap_err();
+        assert!(
+            unknown.contains("no partition gpu; it has long, main, open"),
+            "{unknown}"
+        );
+        assert_eq!(
+            job(one_container(), &[("partition", "long")], &site())
+                .unwrap()
+                .request
+                .gpu_type,
+            None
+        );
+    }
+
+    #[test]
+    fn a_deadline_beyond_the_limit_asks_for_the_limit() {
+        let spec = |seconds: u64| json!({"activeDeadlineSeconds": seconds, "containers": [{"name": "c"}]});
+        assert_eq!(job(spec(100), &[], &site()).unwrap().request.walltime_s, Some(190));
+        assert_eq!(job(spec(100_000), &[], &site()).unwrap().request.walltime_s, Some(3600));
+    }
+
+    #[test]
+    fn resources_of_the_pod_and_overhead_are_counted() {
+        let spec = json!({
+            "resources": {"limits": {"cpu": "4"}},
+            "overhead": {"memory": "1Mi", "cpu": "1"},
+            "containers": [{"name": "a", "resources": {"limits": {"cpu": "1", "memory": "3Mi"}}}, {"name": "b", "resources": {"requests": {"memory": "4Mi"}}}]
+        });
+        let request = job(spec, &[("tasks", "2")], &site()).unwrap().request;
+        assert_eq!((request.tasks, request.cpus, request.memory_mb), (2, 3, 8));
+    }
+
+    #[test]
+    fn devices_are_asked_for_once() {
+        let policy = Policy {
+            gres: BTreeMap::from([("example.org/fpga".to_owned(), "fpga".to_owned())]),
+            ..Policy::default()
+        };
+        let site = Site {
+            policy,
+            gpu_resource: Some("gpu.intel.com/i915".into()),
+            ..site()
+        };
+        let with = |limits: Value, gres: &str| {
+            let spec = json!({"containers": [{"name": "c", "resources": {"limits": limits}}]});
+            let found = job(spec, &[("gres", gres)], &site).unwrap().request;
+            (found.gpus, found.gres.map(|gres| gres.as_str().to_owned()))
+        };
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            with(json!({"nvidia.com/gpu": "2"}), "gpu:4,nvme:1"),
+            (2, text("nvme:1"))
+        );
+        assert_eq!(with(json!({"gpu.intel.com/i915": "1"}), "gpu:4"), (1, None));
+        assert_eq!(
+            with(json!({"example.org/fpga": "3"}), "gpu:4"),
+            (0, text("fpga:3,gpu:4"))
+        );
+    }
+
+    #[test]
+    fn walltimes_are_read_as_slurm_writes_them() {
+        for (text, expected) in [
+            ("90", 90),
+            ("1:02:03", 3723),
+            ("2-0", 172_800),
+            ("1-02:03", 93_780),
+            ("1-02:03:04", 93_784),
+        ] {
+            assert_eq!(walltime(text), Some(expected), "{text}");
+        }
+        for text in ["", "0", "-1", "1:2", "a", "1-", "+5", "1:2:3:4"] {
+            assert_eq!(walltime(text), None, "{text}");
+        }
+    }
+}
