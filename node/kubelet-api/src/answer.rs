@@ -4,10 +4,10 @@ use std::error::Error;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
 use http::{Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::Frame;
 use serde::Serialize;
 
@@ -24,6 +24,11 @@ pub fn text(status: StatusCode, words: impl Into<String>) -> Answer {
     whole(status, TEXT, words.into().into())
 }
 
+/// Bytes, called what the kubelet calls them.
+pub fn bytes(bytes: Vec<u8>) -> Answer {
+    whole(StatusCode::OK, JSON, bytes.into())
+}
+
 /// An object.
 pub fn json(object: &impl Serialize) -> Answer {
     match serde_json::to_vec(object) {
@@ -36,6 +41,17 @@ pub fn json(object: &impl Serialize) -> Answer {
 pub fn stream(stream: impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static) -> Answer {
     let body = StreamBody::new(stream.map(|piece| piece.map(Frame::data)));
     with_body(StatusCode::OK, TEXT, body.boxed_unsync())
+}
+
+/// From here on another protocol is spoken.
+pub fn switching(protocol: &'static str) -> Answer {
+    let body = Empty::new().map_err(|never| match never {});
+    let mut answer = Response::new(body.boxed_unsync());
+    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = answer.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static(protocol));
+    answer
 }
 
 fn whole(status: StatusCode, kind: HeaderValue, bytes: Bytes) -> Answer {

@@ -13,7 +13,7 @@ use crate::reviews::Reviews;
 use crate::user::{Certified, User};
 
 /// How long a token is known to be somebody's: the kubelet's `authentication.webhook.cacheTTL`.
-const YES: Duration = Duration::from_secs(120);
+pub const YES: Duration = Duration::from_secs(120);
 /// How long it is known to be nobody's. Shorter: a failure of the API server's own may look the same.
 const NO: Duration = Duration::from_secs(10);
 /// How many tokens are remembered.

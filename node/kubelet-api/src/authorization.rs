@@ -10,9 +10,9 @@ use crate::reviews::Reviews;
 use crate::user::User;
 
 /// How long a yes holds: the kubelet's `authorization.webhook.cacheAuthorizedTTL`.
-const YES: Duration = Duration::from_secs(300);
+pub const YES: Duration = Duration::from_secs(300);
 /// How long a no holds: the kubelet's `authorization.webhook.cacheUnauthorizedTTL`.
-const NO: Duration = Duration::from_secs(30);
+pub const NO: Duration = Duration::from_secs(30);
 /// How many answers are remembered, and up to which size of question in bytes.
 const ANSWERS: usize = 4096;
 const QUESTION: usize = 10_000;

@@ -12,6 +12,7 @@ use crate::backwards::Backwards;
 use crate::body::{Shape, body};
 use crate::logs::LogSource;
 use crate::query::LogQuery;
+use crate::route::Target;
 use crate::run::{Run, has_container, run, unavailable};
 use crate::stamps::Stamps;
 use crate::{Pods, since};
@@ -28,7 +29,12 @@ const LARGEST_LENGTH: u64 = 1 << 40;
 pub async fn answer(
     pods: &dyn Pods,
     logs: &dyn LogSource,
-    (namespace, name, container): (&str, &str, &str),
+    Target {
+        namespace,
+        pod: name,
+        container,
+        ..
+    }: Target<'_>,
     query: &str,
 ) -> Answer {
     let query = match LogQuery::parse(query) {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
 use http::request::Parts;
-use http::{Method, StatusCode};
+use serde_json::Value;
 use tracing::{debug, warn};
 
 use crate::answer::{self, Answer};
@@ -13,8 +14,9 @@ use crate::container_logs;
 use crate::logs::LogSource;
 use crate::reviews::Reviews;
 use crate::route::{Route, subresources, verb};
+use crate::streaming::{Requests, Seats, Ticket};
 use crate::user::{Certified, User};
-use crate::{Pods, pod_list};
+use crate::{Pods, Sessions, pod_list};
 
 /// What all requests to one node share.
 pub struct Handler {
@@ -23,26 +25,42 @@ pub struct Handler {
     reviews: Reviews,
     pods: Arc<dyn Pods>,
     logs: Arc<dyn LogSource>,
+    streams: Option<Requests>,
+    configuration: Value,
 }
 
 impl Handler {
     /// For one node.
-    pub fn new(reviews: Reviews, pods: Arc<dyn Pods>, logs: Arc<dyn LogSource>) -> Self {
+    pub fn new(
+        reviews: Reviews,
+        pods: Arc<dyn Pods>,
+        logs: Arc<dyn LogSource>,
+        sessions: Option<Arc<dyn Sessions>>,
+        configuration: Value,
+    ) -> Self {
+        let streams = sessions.map(|sessions| Requests {
+            pods: Arc::clone(&pods),
+            sessions,
+            seats: Seats::default(),
+        });
         Self {
             authentication: Authentication::default(),
             authorization: Authorization::default(),
             reviews,
             pods,
             logs,
+            streams,
+            configuration,
         }
     }
 
-    /// Answers a request of a connection whose client certificate names `certified`.
-    pub async fn answer(&self, certified: Option<&Certified>, request: &Parts) -> Answer {
+    /// Answers a request of a connection whose client certificate names `certified`. With the `ticket` the connection can
+    /// be taken over.
+    pub async fn answer(&self, certified: Option<&Certified>, request: &Parts, ticket: Ticket) -> Answer {
         match self.admit(certified, request).await {
             Ok(user) => {
                 debug!(user = user.name, method = %request.method, path = request.uri.path(), "kubelet API");
-                self.serve(request).await
+                self.serve(request, ticket).await
             }
             Err(refused) => refused,
         }
@@ -80,28 +98,30 @@ impl Handler {
         allowed.map(|()| user)
     }
 
-    async fn serve(&self, request: &Parts) -> Answer {
+    async fn serve(&self, request: &Parts, ticket: Ticket) -> Answer {
         let route = Route::of(request.uri.path());
+        let not_found = || answer::text(StatusCode::NOT_FOUND, "404: Page Not Found");
         if route == Route::Unknown {
-            return answer::text(StatusCode::NOT_FOUND, "404: Page Not Found");
+            return not_found();
         }
-        if request.method != Method::GET {
+        if !route.takes(&request.method) {
             return answer::text(StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed");
         }
-        match route {
-            Route::ContainerLogs {
-                namespace,
-                pod,
-                container,
-            } => {
+        match (route, &self.streams) {
+            (Route::ContainerLogs(target), _) => {
                 let query = request.uri.query().unwrap_or_default();
-                let names = (namespace, pod, container);
-                container_logs::answer(&*self.pods, &*self.logs, names, query).await
+                container_logs::answer(&*self.pods, &*self.logs, target, query).await
             }
-            Route::Pods => answer::json(&pod_list::all(&*self.pods)),
-            Route::RunningPods => answer::json(&pod_list::running(&*self.pods)),
-            Route::Healthz => answer::text(StatusCode::OK, "ok"),
-            Route::Unknown => answer::text(StatusCode::NOT_FOUND, "404: Page Not Found"),
+            (Route::Exec(target), Some(streams)) => streams.exec(target, request, ticket),
+            (Route::Attach(target), Some(streams)) => streams.attach(target, request, ticket),
+            (Route::PortForward(target), Some(streams)) => streams.port_forward(target, request, ticket),
+            (Route::Run(target), Some(streams)) => streams.run(target, request).await,
+            (Route::Checkpoint(target), Some(streams)) => streams.checkpoint(target),
+            (Route::Pods, _) => answer::json(&pod_list::all(&*self.pods)),
+            (Route::RunningPods, _) => answer::json(&pod_list::running(&*self.pods)),
+            (Route::Configz, _) => answer::json(&self.configuration),
+            (Route::Healthz, _) => answer::text(StatusCode::OK, "ok"),
+            _ => not_found(),
         }
     }
 }

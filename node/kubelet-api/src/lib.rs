@@ -3,7 +3,7 @@
 //! Over TLS only, and nobody is anonymous: each request is authenticated (`authentication`) and authorized
 //! (`authorization`) before anything else is looked at, `/healthz` included. A connection (`server`) brings requests to
 //! the `handler`, which knows the paths (`route`). A log's way: `query` → `run` → `since`, `backwards` → `logs` →
-//! `stamps` → `body`.
+//! `stamps` → `body`. A stream's way: `streaming`.
 
 mod answer;
 mod authentication;
@@ -11,6 +11,7 @@ mod authorization;
 mod backwards;
 mod body;
 mod cache;
+mod configz;
 mod container_logs;
 mod error;
 mod handler;

@@ -30,9 +30,13 @@ fn list(pods: &dyn Pods, wanted: impl Fn(&Pod) -> bool) -> List<Pod> {
     }
 }
 
-fn runs(pod: &Pod) -> bool {
+/// Whether some container of a pod runs.
+pub fn runs(pod: &Pod) -> bool {
     let Some(status) = &pod.status else { return false };
     let init = status.init_container_statuses.iter().flatten();
-    let mut all = (status.container_statuses.iter().flatten()).chain(init);
+    let ephemeral = status.ephemeral_container_statuses.iter().flatten();
+    let mut all = (status.container_statuses.iter().flatten())
+        .chain(init)
+        .chain(ephemeral);
     all.any(|container| container.state.as_ref().is_some_and(|state| state.running.is_some()))
 }

@@ -2,22 +2,40 @@
 
 use http::Method;
 
+/// A container, or a pod, that a path names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// The pod's namespace.
+    pub namespace: &'a str,
+    /// The pod's name.
+    pub pod: &'a str,
+    /// The pod's UID, where a path has it.
+    pub uid: Option<&'a str>,
+    /// The container's name; empty where only a pod is named.
+    pub container: &'a str,
+}
+
 /// What is asked for. A path that is not served is [`Route::Unknown`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route<'a> {
     /// `/containerLogs/NAMESPACE/POD/CONTAINER`
-    ContainerLogs {
-        /// The pod's namespace.
-        namespace: &'a str,
-        /// The pod's name.
-        pod: &'a str,
-        /// The container's name.
-        container: &'a str,
-    },
+    ContainerLogs(Target<'a>),
+    /// `/exec/NAMESPACE/POD[/UID]/CONTAINER`
+    Exec(Target<'a>),
+    /// `/attach/NAMESPACE/POD[/UID]/CONTAINER`
+    Attach(Target<'a>),
+    /// `/run/NAMESPACE/POD[/UID]/CONTAINER`
+    Run(Target<'a>),
+    /// `/portForward/NAMESPACE/POD[/UID]`
+    PortForward(Target<'a>),
+    /// `/checkpoint/NAMESPACE/POD/CONTAINER`
+    Checkpoint(Target<'a>),
     /// `/pods`
     Pods,
     /// `/runningpods/`
     RunningPods,
+    /// `/configz`
+    Configz,
     /// `/healthz`
     Healthz,
     /// Anything else.
@@ -31,19 +49,47 @@ impl<'a> Route<'a> {
         match trimmed {
             "/pods" => return Self::Pods,
             "/runningpods" => return Self::RunningPods,
+            "/configz" => return Self::Configz,
             "/healthz" => return Self::Healthz,
             _ => {}
         }
-        let Some(names) = path.strip_prefix("/containerLogs/") else {
+        let mut parts = path.split('/');
+        let (Some(""), Some(what)) = (parts.next(), parts.next()) else {
             return Self::Unknown;
         };
-        match names.split('/').collect::<Vec<_>>()[..] {
-            [namespace, pod, container] if ![namespace, pod, container].contains(&"") => Self::ContainerLogs {
-                namespace,
-                pod,
-                container,
-            },
+        let names: Vec<&str> = parts.collect();
+        if names.contains(&"") {
+            return Self::Unknown;
+        }
+        let target = |namespace, pod, uid, container| Target {
+            namespace,
+            pod,
+            uid,
+            container,
+        };
+        match (what, &names[..]) {
+            ("containerLogs", &[namespace, pod, container]) => {
+                Self::ContainerLogs(target(namespace, pod, None, container))
+            }
+            ("exec", &[namespace, pod, container]) => Self::Exec(target(namespace, pod, None, container)),
+            ("exec", &[namespace, pod, uid, container]) => Self::Exec(target(namespace, pod, Some(uid), container)),
+            ("attach", &[namespace, pod, container]) => Self::Attach(target(namespace, pod, None, container)),
+            ("attach", &[namespace, pod, uid, container]) => Self::Attach(target(namespace, pod, Some(uid), container)),
+            ("run", &[namespace, pod, container]) => Self::Run(target(namespace, pod, None, container)),
+            ("run", &[namespace, pod, uid, container]) => Self::Run(target(namespace, pod, Some(uid), container)),
+            ("portForward", &[namespace, pod]) => Self::PortForward(target(namespace, pod, None, "")),
+            ("portForward", &[namespace, pod, uid]) => Self::PortForward(target(namespace, pod, Some(uid), "")),
+            ("checkpoint", &[namespace, pod, container]) => Self::Checkpoint(target(namespace, pod, None, container)),
             _ => Self::Unknown,
+        }
+    }
+
+    /// Whether it can be asked for with this method.
+    pub fn takes(&self, method: &Method) -> bool {
+        match self {
+            Self::Exec(_) | Self::Attach(_) | Self::PortForward(_) => method == Method::GET || method == Method::POST,
+            Self::Run(_) | Self::Checkpoint(_) => method == Method::POST,
+            _ => method == Method::GET,
         }
     }
 }
@@ -88,11 +134,12 @@ mod tests {
 
     #[test]
     fn a_log_is_named_by_three_names() {
-        let expected = Route::ContainerLogs {
+        let expected = Route::ContainerLogs(Target {
             namespace: "ns",
             pod: "p.x",
+            uid: None,
             container: "c-1",
-        };
+        });
         assert_eq!(Route::of("/containerLogs/ns/p.x/c-1"), expected);
         for path in [
             "/containerLogs/ns/p",
@@ -108,6 +155,37 @@ mod tests {
     }
 
     #[test]
+    fn streams_are_of_a_pod_by_its_name_or_also_by_its_uid() {
+        let target = |uid, container| Target {
+            namespace: "ns",
+            pod: "p",
+            uid,
+            container,
+        };
+        for (path, route) in [
+            ("/exec/ns/p/c", Route::Exec(target(None, "c"))),
+            ("/exec/ns/p/u-1/c", Route::Exec(target(Some("u-1"), "c"))),
+            ("/attach/ns/p/c", Route::Attach(target(None, "c"))),
+            ("/attach/ns/p/u-1/c", Route::Attach(target(Some("u-1"), "c"))),
+            ("/run/ns/p/c", Route::Run(target(None, "c"))),
+            ("/run/ns/p/u-1/c", Route::Run(target(Some("u-1"), "c"))),
+            ("/portForward/ns/p", Route::PortForward(target(None, ""))),
+            ("/portForward/ns/p/u-1", Route::PortForward(target(Some("u-1"), ""))),
+            ("/checkpoint/ns/p/c", Route::Checkpoint(target(None, "c"))),
+            ("/exec/ns/p", Route::Unknown),
+            ("/exec/ns/p/u-1/c/d", Route::Unknown),
+            ("/exec/ns//c", Route::Unknown),
+            ("/portForward/ns", Route::Unknown),
+            ("/portForward/ns/p/", Route::Unknown),
+            ("/portforward/ns/p", Route::Unknown),
+            ("/checkpoint/ns/p/u-1/c", Route::Unknown),
+            ("exec/ns/p/c", Route::Unknown),
+        ] {
+            assert_eq!(Route::of(path), route, "{path}");
+        }
+    }
+
+    #[test]
     fn the_other_paths_are_whole_ones() {
         for (path, route) in [
             ("/pods", Route::Pods),
@@ -117,7 +195,7 @@ mod tests {
             ("/healthz", Route::Healthz),
             ("/podsx", Route::Unknown),
             ("/pods/a", Route::Unknown),
-            ("/exec/ns/p/c", Route::Unknown),
+            ("/configz", Route::Configz),
             ("/", Route::Unknown),
             ("", Route::Unknown),
         ] {
@@ -159,9 +237,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_log_is_never_had_for_less_than_proxy(path in "/?(containerLogs|metrics|stats|logs|pods|\\.\\.)(/[a-zL.%2F]{0,6}){0,5}") {
-            if let Route::ContainerLogs { .. } = Route::of(&path) {
-                prop_assert_eq!(subresources(&path), &["proxy"]);
+        fn a_container_is_never_had_for_less_than_proxy(
+            path in "/?(containerLogs|exec|attach|run|portForward|metrics|stats|logs|pods|\\.\\.)(/[a-zL.%2F]{0,6}){0,5}"
+        ) {
+            match Route::of(&path) {
+                Route::ContainerLogs(_) | Route::Exec(_) | Route::Attach(_) | Route::Run(_) | Route::PortForward(_) => {
+                    prop_assert_eq!(subresources(&path), &["proxy"]);
+                }
+                _ => {}
             }
         }
     }

@@ -22,6 +22,12 @@ pub fn has_container(pod: &Pod, name: &str) -> bool {
     names.any(|found| found == name)
 }
 
+/// Whether a container of this name runs.
+pub fn runs(pod: &Pod, name: &str) -> bool {
+    let state = status(pod, name).and_then(|status| status.state.as_ref());
+    has_container(pod, name) && state.is_some_and(|state| state.running.is_some())
+}
+
 /// The run whose log is meant: the one that runs, else the last one that ended; `previous`: the one before the current.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -17,13 +18,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use crate::configz::configuration;
 use crate::handler::Handler;
 use crate::reviews::Reviews;
+use crate::streaming::Ticket;
 use crate::user::Certified;
 use crate::{Error, LogSource, Options, Pods, tls};
 
 /// Connections at once. Others wait to be accepted.
-const CONNECTIONS: usize = 256;
+const CONNECTIONS: usize = 1000;
+/// Files that the process may have open, if it is allowed to: a connection is one, and what it asks for may be another.
+const FILES: u64 = 8192;
 /// How long a client has for the TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long a client has for the head of a request, and how long a connection waits for the next one.
@@ -57,6 +62,7 @@ pub async fn serve(
     logs: Arc<dyn LogSource>,
     cancel: CancellationToken,
 ) -> Result<Serving, Error> {
+    room_for_files();
     let config = tls::config(options.certificate, options.client_ca.as_deref())?;
     let listen = |source| Error::Listen {
         address: options.listen,
@@ -65,9 +71,17 @@ pub async fn serve(
     let listener = TcpListener::bind(options.listen).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     info!(node = options.session.node(), %address, "serving the kubelet API");
+    let handler = Handler::new(
+        Reviews::new(options.session),
+        pods,
+        logs,
+        options.sessions,
+        configuration(address),
+    );
     let server = Server {
         acceptor: TlsAcceptor::from(Arc::new(config)),
-        handler: Arc::new(Handler::new(Reviews::new(options.session), pods, logs)),
+        handler: Arc::new(handler),
+        connections: TaskTracker::new(),
         cancel,
     };
     let task = tokio::spawn(server.run(listener));
@@ -78,19 +92,19 @@ pub async fn serve(
 struct Server {
     acceptor: TlsAcceptor,
     handler: Arc<Handler>,
+    connections: TaskTracker,
     cancel: CancellationToken,
 }
 
 impl Server {
     async fn run(self, listener: TcpListener) {
         let places = Arc::new(Semaphore::new(CONNECTIONS));
-        let connections = TaskTracker::new();
         let accepting = async {
             // The semaphore is never closed.
             while let Ok(place) = Arc::clone(&places).acquire_owned().await {
                 match listener.accept().await {
                     Ok((stream, peer)) => {
-                        connections.spawn(self.clone().connection(stream, peer, place));
+                        self.connections.spawn(self.clone().connection(stream, peer, place));
                     }
                     Err(error) => {
                         warn!("failed to accept a connection to the kubelet API: {error}");
@@ -101,11 +115,12 @@ impl Server {
         };
         self.cancel.run_until_cancelled(accepting).await;
         drop(listener);
-        connections.close();
-        connections.wait().await;
+        self.connections.close();
+        self.connections.wait().await;
     }
 
-    async fn connection(self, stream: TcpStream, peer: SocketAddr, _place: OwnedSemaphorePermit) {
+    async fn connection(self, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
+        let place = Arc::new(place);
         prepare(&stream);
         let handshake = tokio::time::timeout(HANDSHAKE, self.acceptor.accept(stream));
         let stream = match self.cancel.run_until_cancelled(handshake).await {
@@ -117,18 +132,25 @@ impl Server {
         let certified = certificates
             .and_then(|chain| Certified::read(chain.first()?))
             .map(Arc::new);
-        let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
+        let service = service_fn(|mut request: http::Request<hyper::body::Incoming>| {
             let (handler, certified) = (Arc::clone(&self.handler), certified.clone());
+            let ticket = Ticket {
+                upgrade: hyper::upgrade::on(&mut request),
+                tasks: self.connections.clone(),
+                cancel: self.cancel.clone(),
+                place: Arc::clone(&place),
+            };
             async move {
                 let (head, _body) = request.into_parts();
-                Ok::<_, Infallible>(handler.answer(certified.as_deref(), &head).await)
+                Ok::<_, Infallible>(handler.answer(certified.as_deref(), &head, ticket).await)
             }
         });
         let serving = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD)
             .max_buf_size(BUFFER)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
         let mut serving = std::pin::pin!(serving);
         let ended = tokio::select! {
             ended = serving.as_mut() => ended,
@@ -139,6 +161,18 @@ impl Server {
         };
         if let Err(error) = ended {
             debug!(%peer, "a connection to the kubelet API ended early: {error}");
+        }
+    }
+}
+
+/// Raises how many files may be open, as far as that is allowed: services begin with 1,024.
+fn room_for_files() {
+    let mut limits = getrlimit(Resource::Nofile);
+    let wanted = limits.maximum.map_or(FILES, |most| most.min(FILES));
+    if limits.current.is_some_and(|current| current < wanted) {
+        limits.current = Some(wanted);
+        if let Err(error) = setrlimit(Resource::Nofile, limits) {
+            warn!("failed to raise the limit of open files to {wanted}: {error}");
         }
     }
 }

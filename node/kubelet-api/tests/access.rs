@@ -8,13 +8,14 @@ use std::time::Duration;
 use common::client::{read, request};
 use common::logs::{Memory, none};
 use common::pki::Ca;
+use common::spdy::upgrade;
 use common::{NODE, Node};
 use http::{Method, StatusCode};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const PATHS: [&str; 12] = [
+const PATHS: [&str; 22] = [
     "/",
     "/healthz",
     "/healthz/ping",
@@ -22,6 +23,16 @@ const PATHS: [&str; 12] = [
     "/runningpods/",
     "/containerLogs/ns/p/c",
     "/exec/ns/p/c",
+    "/exec/ns/p/u/c",
+    "/attach/ns/p/c",
+    "/attach/ns/p/u/c",
+    "/run/ns/p/c",
+    "/run/ns/p/u/c",
+    "/portForward/ns/p",
+    "/portForward/ns/p/u",
+    "/checkpoint/ns/p/c",
+    "/configz",
+    "/metrics/cadvisor",
     "/metrics",
     "/metrics/resource",
     "/stats/summary",
@@ -75,6 +86,45 @@ async fn somebody_who_may_nothing_is_forbidden_every_path() {
         client.get("/pods").await.text,
         "Forbidden (user=eve, verb=get, resource=nodes, subresource(s)=[pods proxy])\n"
     );
+}
+
+#[tokio::test]
+async fn no_other_protocol_is_spoken_with_somebody_who_may_not_ask() {
+    let (node, _) = Node::with_pod().await;
+    let spdy = [
+        ("Connection", "Upgrade"),
+        ("Upgrade", "SPDY/3.1"),
+        ("X-Stream-Protocol-Version", "v4.channel.k8s.io, portforward.k8s.io"),
+    ];
+    let websocket = [
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    let eve = node.with_certificate(node.clients.client("eve", &[]));
+    let path = "/exec/ns/p/c?command=true&output=1";
+    for path in PATHS.iter().chain([&path, &"/portForward/ns/p?port=80"]) {
+        for (method, headers) in [
+            ("POST", &spdy[..]),
+            ("GET", &spdy),
+            ("GET", &websocket),
+            ("POST", &websocket),
+        ] {
+            assert_eq!(
+                upgrade(&node.stranger(), method, path, headers).await.status,
+                401,
+                "{path}"
+            );
+            assert_eq!(upgrade(&eve, method, path, headers).await.status, 403, "{path}");
+        }
+    }
+    // As with a kubelet the verb is that of the method.
+    let jane = node.with_certificate(node.clients.client("jane", &[]));
+    node.api.allow("jane", "get", "proxy");
+    assert_eq!(upgrade(&jane, "POST", path, &spdy).await.status, 403);
+    assert!(node.here.asked().is_empty());
+    assert_eq!(upgrade(&jane, "GET", path, &websocket).await.status, 101);
 }
 
 #[tokio::test]
@@ -258,16 +308,14 @@ async fn what_is_not_served_is_said_to_those_who_may_ask() {
     let node = Node::start(none()).await;
     let client = node.apiserver();
     for path in [
-        "/exec/ns/p/c",
-        "/attach/ns/p/c",
-        "/portForward/ns/p",
-        "/configz",
+        "/exec/ns/p",
+        "/attach/ns",
+        "/portForward/ns",
         "/",
         "/containerLogs/ns/p",
     ] {
         assert_eq!(client.get(path).await.status, 404, "{path}");
     }
-    node.api.allow("apiserver", "create", "proxy");
     let answer = client.send(Method::POST, "/containerLogs/ns/p/c", None).await.unwrap();
     assert_eq!(answer.status(), 405);
 }
@@ -325,7 +373,7 @@ async fn a_client_that_says_nothing_is_not_waited_for() {
 async fn there_is_an_end_to_how_many_are_served_at_once() {
     let node = Node::start(none()).await;
     let mut silent = Vec::new();
-    for _ in 0..256 {
+    for _ in 0..1000 {
         silent.push(TcpStream::connect(node.serving.address).await.unwrap());
     }
     let client = node.apiserver();
@@ -335,6 +383,6 @@ async fn there_is_an_end_to_how_many_are_served_at_once() {
             .await
             .is_err()
     );
-    silent.truncate(255);
+    silent.truncate(999);
     assert_eq!(asked.await.status, 200);
 }

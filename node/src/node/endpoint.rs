@@ -92,6 +92,7 @@ pub async fn open(
         certificate,
         client_ca,
         session: session.clone(),
+        sessions: None,
     };
     let pods = Arc::new(NodePods { shown, session: n });
     let opened = serve(options, pods, Arc::new(cluster), stop).await;

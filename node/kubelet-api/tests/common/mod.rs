@@ -5,6 +5,9 @@ pub mod api;
 pub mod client;
 pub mod logs;
 pub mod pki;
+pub mod sessions;
+pub mod spdy;
+pub mod websocket;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -13,11 +16,12 @@ use k8s_openapi::api::core::v1::Pod;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use towline_apiserver::{Credentials, Session};
-use towline_kubelet_api::{Error, LogSource, Options, Pods, Serving, serve};
+use towline_kubelet_api::{Error, LogSource, Options, Pods, Serving, Sessions, serve};
 
 use api::Api;
 use client::Client;
 use pki::{Ca, Identity};
+use sessions::Here;
 
 /// The node's name.
 pub const NODE: &str = "hpc";
@@ -54,6 +58,7 @@ pub struct Node {
     pub serving: Serving,
     pub cancel: CancellationToken,
     pub clients: Ca,
+    pub here: Arc<Here>,
     servers: Ca,
     _state: TempDir,
 }
@@ -70,11 +75,13 @@ impl Node {
         let api = Api::start().await;
         let state = tempfile::tempdir().unwrap();
         let servers = Ca::new("servers");
+        let here = Here::new();
         let options = Options {
             listen: ([127, 0, 0, 1], 0).into(),
             certificate: servers.server_certificate(),
             client_ca,
             session: session(&api, &state).await,
+            sessions: Some(Arc::clone(&here) as Arc<dyn Sessions>),
         };
         let pods = Arc::new(Known::default());
         let cancel = CancellationToken::new();
@@ -85,9 +92,32 @@ impl Node {
             serving,
             cancel,
             clients,
+            here,
             servers,
             _state: state,
         })
+    }
+
+    /// With the pod `ns/p`: `c` runs, `t` has a terminal, `w` waits; and with the API server as its client.
+    pub async fn with_pod() -> (Self, Client) {
+        let node = Self::start(logs::none()).await;
+        let status = |name: &str, state: &str| {
+            serde_json::json!({
+                "name": name, "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": {state: {}},
+            })
+        };
+        node.pods.put(
+            serde_json::from_value(serde_json::json!({
+                "metadata": {"name": "p", "namespace": "ns", "uid": "u-1"},
+                "spec": {"containers": [{"name": "c"}, {"name": "t", "tty": true}, {"name": "w"}]},
+                "status": {"containerStatuses": [
+                    status("c", "running"), status("t", "running"), status("w", "waiting"),
+                ]},
+            }))
+            .unwrap(),
+        );
+        let client = node.apiserver();
+        (node, client)
     }
 
     /// A client that shows nothing of itself.
@@ -102,6 +132,7 @@ impl Node {
     /// The API server as a client: it may do everything.
     pub fn apiserver(&self) -> Client {
         self.api.allow("apiserver", "get", "proxy");
+        self.api.allow("apiserver", "create", "proxy");
         self.with_certificate(self.clients.client("apiserver", &["masters"]))
     }
 }
