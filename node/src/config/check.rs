@@ -110,7 +110,10 @@ fn unknown(key: &str, part: &Json, place: &Place, root: &Json) -> String {
     let leaf = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
     let leaves: Vec<String> = everywhere.iter().map(|path| leaf(path)).collect();
     let leaves: Vec<&str> = leaves.iter().map(String::as_str).collect();
-    let elsewhere = nearest(key, &leaves).and_then(|nearest| everywhere.iter().find(|path| leaf(path) == nearest));
+    // (The one that lies least deep, if there are several.)
+    let depth = |path: &&String| path.matches('.').count();
+    let elsewhere = nearest(key, &leaves)
+        .and_then(|nearest| everywhere.iter().filter(|path| leaf(path) == nearest).min_by_key(depth));
     match elsewhere {
         Some(path) => format!("there is no such key: did you mean {path}?"),
         None => format!("there is no such key: there are {}", here.join(", ")),

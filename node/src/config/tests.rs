@@ -265,6 +265,25 @@ fn what_is_wrong_in_a_file_is_said_with_line_key_and_what_would_be_right() {
             &["nodeDefaults.name: there is no such key: did you mean nodes.name?"],
         ),
         (
+            "nodeDefaults: {policy: {annotations: [partitoin], hostPaths: [{path: scratch}], values: {nodes: ['2']}, clusterDomain: ''}}",
+            &[
+                "policy.annotations[0]: there is no annotation \"partitoin\"",
+                "policy.hostPaths[0].path: \"scratch\" is no directory of the cluster",
+                "policy.values.nodes[0]: nodes \"2\"",
+                "policy.clusterDomain: \"\" is no domain",
+            ],
+        ),
+        (
+            "nodeDefaults: {defaultFlavour: big, flavours: [{name: a, settings: {queue: x}}], policy: {volumes: [{from: a, to: /b}], gres: {fpga: fpga}, runtimeClasses: {a: 'x y'}}}",
+            &[
+                "there is no flavour \"big\"; there are: a",
+                "there is no annotation \"queue\"",
+                "\"a\" is no source of a volume",
+                "\"fpga\" is no extended resource",
+                "\"x y\" is no name of a container runtime",
+            ],
+        ),
+        (
             "ssh: {zzz: 1}",
             &["there is no such key: there are configFile, identityFiles"],
         ),
