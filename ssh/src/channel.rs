@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use russh::client::Msg;
-use russh::{Channel, ChannelMsg, ChannelOpenFailure, ChannelReadHalf, ChannelWriteHalf, Sig};
+use russh::{Channel, ChannelMsg, ChannelOpenFailure, ChannelReadHalf, ChannelWriteHalf, Pty, Sig};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,7 @@ use crate::connection::Connection;
 use crate::error::Error;
 use crate::frame::{Frame, Token};
 use crate::launch;
+use crate::terminal::Terminal;
 
 /// Hosts give the slot of an ended channel free a little later (`MaxSessions`).
 const RETRY: Duration = Duration::from_millis(50);
@@ -28,6 +29,17 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a host may take to close the channel of a process that is gone.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A terminal begins raw, so that what is sent to start a command is neither echoed nor cut at the length of a line.
+const RAW: [(Pty, u32); 7] = [
+    (Pty::ICANON, 0),
+    (Pty::ECHO, 0),
+    (Pty::ISIG, 0),
+    (Pty::IEXTEN, 0),
+    (Pty::ICRNL, 0),
+    (Pty::IXON, 0),
+    (Pty::OPOST, 0),
+];
 
 /// Extended data of this type is standard error (RFC 4254, 5.2).
 pub const STDERR: u32 = 1;
@@ -169,6 +181,8 @@ pub struct Handles {
     pub stop: CancellationToken,
     /// The command, for messages.
     pub what: String,
+    /// How long it may take to end by itself.
+    pub grace: Option<Duration>,
 }
 
 /// A command that is ended when it is dropped, if it has not ended.
@@ -207,6 +221,21 @@ impl Running {
                 why: format!("the time was up before {what} got a channel"),
             })
         })?;
+        Self::begin(channel, connection, token, frames, what, None).await
+    }
+
+    /// The same on a channel that is open, with a terminal if there is to be one.
+    ///
+    /// # Errors
+    /// [`Error::NotStarted`].
+    pub async fn begin(
+        channel: Channel<Msg>,
+        connection: Arc<Connection>,
+        token: &Token,
+        frames: (Frame, Frame),
+        what: String,
+        terminal: Option<&Terminal>,
+    ) -> Result<(Self, ChannelReadHalf), Error> {
         let (read, write) = channel.split();
         tracing::trace!(host = connection.name, ?token, what, "starting");
         let running = Self(Handles {
@@ -216,8 +245,16 @@ impl Running {
             stop: CancellationToken::new(),
             connection,
             what,
+            grace: None,
         });
-        match running.write.exec(true, launch::LAUNCHER).await {
+        let asked = async {
+            if let Some(Terminal { kind, size }) = terminal {
+                let (columns, rows) = (u32::from(size.columns), u32::from(size.rows));
+                running.write.request_pty(true, kind, columns, rows, 0, 0, &RAW).await?;
+            }
+            running.write.exec(true, launch::LAUNCHER).await
+        };
+        match asked.await {
             Ok(()) => Ok((running, read)),
             Err(error) => Err(Error::NotStarted {
                 host: running.connection.name.clone(),
@@ -231,7 +268,7 @@ impl Handles {
     /// The error of a command that ended, or was refused, before it began.
     pub fn not_started(&self, state: &State) -> Error {
         let how = match (&state.status, state.refused) {
-            (_, true) => "the host refused to start a command".to_owned(),
+            (_, true) => "the host refused to start a command, or a terminal for it (PermitTTY)".to_owned(),
             (Some(status), _) => format!("the login shell ended with {status} before {} began", self.what),
             (None, _) => format!("the login shell ended before {} began", self.what),
         };
@@ -273,28 +310,48 @@ impl Handles {
     /// Ends the command and all processes of its group, and gives its channel free.
     pub async fn end(&self) {
         self.discard.cancel();
-        if !self.has_ended() {
-            // Errors below mean that the connection is gone, and with it all that can be done.
-            let _ = self.write.signal(Sig::KILL).await;
-            let _ = self.write.eof().await;
-            let ended = self
-                .progress
-                .until(|state| (state.status.is_some() || state.closed).then_some(()));
-            let signalled = tokio::time::timeout(SIGNAL_TIMEOUT, ended).await.is_ok();
-            // OpenSSH refuses signals to root's and to forced sessions, and other servers to all.
-            if let (false, Some(process)) = (signalled, self.process())
-                && tokio::time::timeout(KILL_TIMEOUT, kill_group(&self.connection, process))
-                    .await
-                    .is_err()
-            {
-                tracing::warn!(host = self.connection.name, process, "failed to end {}", self.what);
-            }
+        if let Some(grace) = self.grace {
+            self.signal(Sig::TERM, "TERM").await;
+            self.ends_within(grace).await;
         }
+        self.signal(Sig::KILL, "KILL").await;
         let closed = self.progress.until(|state| state.closed.then_some(()));
         if tokio::time::timeout(CLOSE_TIMEOUT, closed).await.is_err() {
             let _ = self.write.close().await;
         }
         self.stop.cancel();
+    }
+}
+
+impl Handles {
+    async fn ends_within(&self, patience: Duration) -> bool {
+        let ended = self
+            .progress
+            .until(|state| (state.status.is_some() || state.closed).then_some(()));
+        tokio::time::timeout(patience, ended).await.is_ok()
+    }
+
+    /// Ends the input of a command that has not ended, and sends it a signal.
+    async fn signal(&self, signal: Sig, name: &str) {
+        if self.has_ended() {
+            return;
+        }
+        // Errors below mean that the connection is gone, and with it all that can be done.
+        let _ = self.write.signal(signal).await;
+        let _ = self.write.eof().await;
+        // OpenSSH refuses signals to root's and to forced sessions, and other servers to all.
+        if let (false, Some(process)) = (self.ends_within(SIGNAL_TIMEOUT).await, self.process())
+            && tokio::time::timeout(KILL_TIMEOUT, kill_group(&self.connection, process, name))
+                .await
+                .is_err()
+        {
+            tracing::warn!(
+                host = self.connection.name,
+                process,
+                "failed to send {name} to {}",
+                self.what
+            );
+        }
     }
 }
 
@@ -312,12 +369,12 @@ impl Drop for Running {
     }
 }
 
-/// Ends a process group from a channel of its own.
-async fn kill_group(connection: &Connection, process: u32) {
+/// Sends a signal to a process group from a channel of its own.
+async fn kill_group(connection: &Connection, process: u32, signal: &str) {
     let Ok(mut channel) = open_session(connection, Instant::now() + KILL_TIMEOUT).await else {
         return;
     };
-    let line = launch::kill_group(process);
+    let line = launch::kill_group(process, signal);
     let sent = async {
         channel.exec(false, launch::LAUNCHER).await?;
         channel.data_bytes(line.into_bytes()).await?;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::error::Error;
 use crate::quote::{is_identifier, quote};
+use crate::terminal::Terminal;
 
 /// How long a command may take when nothing else is said.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
@@ -21,6 +22,8 @@ pub struct Command {
     pub(crate) stdin: Bytes,
     pub(crate) timeout: Duration,
     pub(crate) output_limit: usize,
+    pub(crate) terminal: Option<Terminal>,
+    pub(crate) grace: Option<Duration>,
 }
 
 impl Command {
@@ -32,6 +35,8 @@ impl Command {
             stdin: Bytes::new(),
             timeout: DEFAULT_TIMEOUT,
             output_limit: DEFAULT_OUTPUT_LIMIT,
+            terminal: None,
+            grace: None,
         }
     }
 
@@ -74,6 +79,21 @@ impl Command {
     #[must_use]
     pub fn output_limit(mut self, bytes: usize) -> Self {
         self.output_limit = bytes;
+        self
+    }
+
+    /// Gives it a terminal; for [`crate::Remote::open`] only.
+    #[must_use]
+    pub fn terminal(mut self, terminal: Terminal) -> Self {
+        self.terminal = Some(terminal);
+        self
+    }
+
+    /// When it is given up, its input ends and its process group gets a TERM; only what is still there after this time is
+    /// killed. For commands that have something to end elsewhere; for [`crate::Remote::open`] only.
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = Some(grace);
         self
     }
 

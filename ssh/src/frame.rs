@@ -45,6 +45,11 @@ impl Token {
         format!("{}; {}", self.print('b', "$$", ""), self.print('b', "0", " >&2"))
     }
 
+    /// Shell text that marks the beginning of a terminal's output, where both are one.
+    pub fn print_begin_of_one(&self) -> String {
+        self.print('b', "$$", "")
+    }
+
     /// Shell text that marks the end of both outputs; the value on the first is the last exit code.
     pub fn print_end(&self) -> String {
         format!("{}; {}", self.print('e', "$?", ""), self.print('e', "0", " >&2"))

@@ -27,7 +27,11 @@ pub fn one_line(command: &Command) -> Result<String, Error> {
 
 /// The first line of input for a command that then takes the place of the shell.
 pub fn command(command: &Command, token: &Token) -> Result<String, Error> {
-    Ok(format!("{}; {}\n", token.print_begin(), one_line(command)?))
+    let begin = match command.terminal {
+        Some(_) => token.print_begin_of_one(),
+        None => token.print_begin(),
+    };
+    Ok(format!("{begin}; {}\n", one_line(command)?))
 }
 
 /// The first line of input for a shell that reads the rest of its input as commands.
@@ -45,11 +49,11 @@ pub fn in_shell(command: &Command, token: &Token) -> Result<String, Error> {
     ))
 }
 
-/// The first line of input that ends a process and all of its group. The group is looked up: the login shell may lead it.
-pub fn kill_group(process: u32) -> String {
+/// The first line of input that sends a signal to a process and all of its group. The group is looked up: the login shell may lead it.
+pub fn kill_group(process: u32, signal: &str) -> String {
     format!(
         "if read -r s 2>/dev/null </proc/{process}/stat; then set -- ${{s##*) }}; g=$3; \
-         else g=$(ps -o pgid= -p {process}); fi; test -n \"$g\" && kill -s KILL -- -$((g))\n"
+         else g=$(ps -o pgid= -p {process}); fi; test -n \"$g\" && kill -s {signal} -- -$((g))\n"
     )
 }
 

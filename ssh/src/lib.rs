@@ -15,8 +15,11 @@
 //! - Short commands share one connection, at most four and a shell at once. Streams have connections of their own
 //!   ([`Options::bulk_connections`]); where they have to share one, a reader that stops for longer than its buffer of
 //!   1 MiB delays the others there, and never a short command.
+//! - There are at most [`Options::max_bulk_connections`] of those; who wants a stream beyond what they hold waits for a
+//!   place, first come first served. A host that allows fewer sessions than usual (`MaxSessions`) is noticed.
 //! - The login shell may be anything, and may say anything. A command that is given up, timed out or dropped is killed on
-//!   the far side with its process group. When the link itself is lost, a command that neither reads nor writes goes on.
+//!   the far side with its process group
+//!   ([`Command::grace`] lets it end by itself first). When the link itself is lost, a command that neither reads nor writes goes on.
 //! - A signal may be reported as code 128 + its number where a shell stands between.
 //!
 //! `russh-keys`, which used to be a crate, is part of `russh` today; it is re-exported here as [`russh_keys`].
@@ -35,6 +38,7 @@ mod gate;
 pub mod known_hosts;
 mod launch;
 pub mod local;
+mod local_terminal;
 pub mod options;
 pub mod pattern;
 pub mod quote;
@@ -43,6 +47,7 @@ mod shell;
 pub mod ssh;
 mod stream;
 pub mod target;
+pub mod terminal;
 pub mod upload;
 
 pub use client::AcceptedHostKey;
@@ -53,6 +58,7 @@ pub use options::{Options, Prompt};
 pub use remote::{Duplex, LinkState, Process, Remote};
 pub use ssh::Ssh;
 pub use target::Target;
+pub use terminal::{Size, Terminal};
 pub use upload::upload;
 
 /// The key types of `russh`: the crate `russh-keys` has become part of it.

@@ -2,7 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,9 +13,10 @@ use tokio::sync::watch;
 
 use crate::command::{Command, ExitStatus, Output};
 use crate::error::Error;
+use crate::local_terminal::{self, ReadTerminal};
 use crate::remote::{Duplex, LinkState, Process, ProcessHandle, Remote};
 
-const NAME: &str = "this machine";
+pub(crate) const NAME: &str = "this machine";
 
 /// This machine.
 #[derive(Debug)]
@@ -47,31 +48,61 @@ fn spawn(command: &Command) -> Result<Group, Error> {
         .stderr(Stdio::piped())
         .process_group(0)
         .spawn()
-        .map(Group)
+        .map(|child| Group::new(child, command.grace))
         .map_err(|error| not_started(format!("{}: {error}", command.summary())))
 }
 
 /// A process and all that it starts: a group of its own, which ends with it when it is dropped.
-struct Group(Child);
+struct Group {
+    /// Always there but in `drop`.
+    child: Option<Child>,
+    grace: Option<Duration>,
+}
+
+/// The group's number cannot be another's: its first process has not been waited for.
+fn signal(child: &Child, signal: Signal) {
+    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    if let Some(group) = group {
+        // An error means that nothing of it is left.
+        let _ = kill_process_group(group, signal);
+    }
+}
+
+/// Ends all of it.
+async fn end(child: &mut Child, grace: Option<Duration>) {
+    if let Some(grace) = grace {
+        drop(child.stdin.take());
+        signal(child, Signal::TERM);
+        // An error means that it has been waited for already.
+        let _ = tokio::time::timeout(grace, child.wait()).await;
+    }
+    signal(child, Signal::KILL);
+    let _ = child.wait().await;
+}
 
 impl Group {
-    /// Ends all of it. The group's number cannot be another's: its first process has not been waited for.
-    fn kill(&mut self) {
-        let group = self
-            .0
-            .id()
-            .and_then(|id| i32::try_from(id).ok())
-            .and_then(Pid::from_raw);
-        if let Some(group) = group {
-            // An error means that nothing of it is left.
-            let _ = kill_process_group(group, Signal::KILL);
+    fn new(child: Child, grace: Option<Duration>) -> Self {
+        Self {
+            child: Some(child),
+            grace,
         }
+    }
+
+    fn child(&mut self) -> Result<&mut Child, Error> {
+        self.child.as_mut().ok_or_else(|| Error::NotStarted {
+            host: NAME.to_owned(),
+            why: "the process is gone".to_owned(),
+        })
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        self.kill();
+        let Some(mut child) = self.child.take() else { return };
+        match (self.grace, tokio::runtime::Handle::try_current()) {
+            (grace @ Some(_), Ok(runtime)) => drop(runtime.spawn(async move { end(&mut child, grace).await })),
+            _ => signal(&child, Signal::KILL),
+        }
     }
 }
 
@@ -97,7 +128,7 @@ async fn finish(mut group: Group, command: &Command) -> Result<Output, Error> {
         what: command.summary(),
         why,
     };
-    let child = &mut group.0;
+    let child = group.child()?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let feed = async {
         if let Some(mut stdin) = stdin {
@@ -138,7 +169,7 @@ struct LocalProcess(Group);
 #[async_trait]
 impl ProcessHandle for LocalProcess {
     async fn wait(&mut self) -> Result<ExitStatus, Error> {
-        let child = &mut self.0.0;
+        let child = self.0.child()?;
         child
             .wait()
             .await
@@ -151,9 +182,10 @@ impl ProcessHandle for LocalProcess {
     }
 
     async fn kill(&mut self) {
-        self.0.kill();
-        // An error means that it has been waited for already.
-        let _ = self.0.0.wait().await;
+        let grace = self.0.grace;
+        if let Ok(child) = self.0.child() {
+            end(child, grace).await;
+        }
     }
 }
 
@@ -171,8 +203,19 @@ impl Remote for Local {
     }
 
     async fn open(&self, command: Command) -> Result<Process, Error> {
+        if let Some(terminal) = &command.terminal {
+            let (child, opened) = local_terminal::spawn(&command, terminal)?;
+            let (stdout, stdin) = opened.pty.into_split();
+            return Ok(Process {
+                stdin: Some(Box::pin(stdin)),
+                stdout: Box::pin(ReadTerminal(stdout)),
+                stderr: Box::pin(tokio::io::empty()),
+                size: Some(opened.size),
+                handle: Box::new(LocalProcess(Group::new(child, command.grace))),
+            });
+        }
         let mut group = spawn(&command)?;
-        let child = &mut group.0;
+        let child = group.child()?;
         let missing = || Error::NotStarted {
             host: NAME.to_owned(),
             why: "a stream of the process is missing".to_owned(),
@@ -184,6 +227,7 @@ impl Remote for Local {
             stdin: Some(Box::pin(stdin)),
             stdout: Box::pin(stdout),
             stderr: Box::pin(stderr),
+            size: None,
             handle: Box::new(LocalProcess(group)),
         })
     }

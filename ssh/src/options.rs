@@ -37,6 +37,8 @@ pub struct Options {
     pub connect_timeout: Option<Duration>,
     /// How many connections streams are spread over before they begin to share them.
     pub bulk_connections: usize,
+    /// How many connections for streams there may be at all, each with up to 8 streams; further streams wait.
+    pub max_bulk_connections: usize,
     /// How long a connection for streams is kept when no stream uses it.
     pub bulk_idle: Duration,
 }
@@ -52,6 +54,7 @@ impl Default for Options {
             prompt: None,
             connect_timeout: None,
             bulk_connections: 4,
+            max_bulk_connections: 16,
             bulk_idle: Duration::from_secs(60),
         }
     }
@@ -68,6 +71,7 @@ impl std::fmt::Debug for Options {
             .field("prompt", &self.prompt.is_some())
             .field("connect_timeout", &self.connect_timeout)
             .field("bulk_connections", &self.bulk_connections)
+            .field("max_bulk_connections", &self.max_bulk_connections)
             .field("bulk_idle", &self.bulk_idle)
             .finish()
     }

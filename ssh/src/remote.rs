@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::command::{Command, ExitStatus, Output};
 use crate::error::Error;
+use crate::terminal::Size;
 
 /// Both directions of a connection.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -58,8 +59,10 @@ pub struct Process {
     pub stdin: Option<Writer>,
     /// What it writes.
     pub stdout: Reader,
-    /// What it complains about.
+    /// What it complains about; nothing if it has a terminal.
     pub stderr: Reader,
+    /// The size of its terminal, if it has one: what is sent here is what the terminal becomes.
+    pub size: Option<watch::Sender<Size>>,
     pub(crate) handle: Box<dyn ProcessHandle>,
 }
 

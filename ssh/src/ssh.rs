@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::auth::{Answers, Proven};
 use crate::bulk::{Lease, Pool};
+use crate::channel::open_session;
 use crate::client::{Accepted, AcceptedHostKey};
 use crate::collect;
 use crate::command::{Command, Output};
@@ -27,6 +28,9 @@ const MAX_RUNS: usize = 4;
 
 /// A command with more input than this, in bytes, travels beside the short ones and not among them.
 const BULKY: usize = 1 << 20;
+
+/// How long a connection may refuse another stream before it is taken for full.
+const SLOT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long [`Remote::connect`] may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -97,7 +101,11 @@ impl Ssh {
                 control: Mutex::new(None),
                 shell: Mutex::new(None),
                 runs: Arc::new(Semaphore::new(MAX_RUNS)),
-                pool: Pool::new(options.bulk_connections, options.bulk_idle),
+                pool: Pool::new(
+                    options.bulk_connections,
+                    options.max_bulk_connections,
+                    options.bulk_idle,
+                ),
                 adding: Mutex::new(()),
             }),
         })
@@ -139,8 +147,22 @@ impl Ssh {
     }
 
     async fn bulk(&self, deadline: Instant) -> Result<(Arc<Connection>, Option<Lease>), Error> {
+        let pool = &self.inner.pool;
+        let ticket = match tokio::time::timeout_at(deadline, pool.ticket()).await {
+            Ok(Some(ticket)) => ticket,
+            _ => {
+                return Err(Error::NotStarted {
+                    host: self.inner.name.clone(),
+                    why: format!(
+                        "the time was up while all places for streams ({}) were taken",
+                        pool.places()
+                    ),
+                });
+            }
+        };
         let inner = Arc::clone(&self.inner);
-        self.in_time(Some(deadline), async move { inner.bulk().await }).await
+        self.in_time(Some(deadline), async move { inner.bulk(ticket).await })
+            .await
     }
 
     async fn in_time<T: Send + 'static>(
@@ -230,15 +252,15 @@ impl Inner {
         });
     }
 
-    async fn bulk(&self) -> Result<(Arc<Connection>, Option<Lease>), Error> {
+    async fn bulk(&self, ticket: OwnedSemaphorePermit) -> Result<(Arc<Connection>, Option<Lease>), Error> {
         let control = self.control().await?;
         if control.proven == Proven::ByPerson {
             return Ok((control, None));
         }
         let _one_at_a_time = self.adding.lock().await;
-        let (connection, lease) = match self.pool.lease() {
-            Some(place) => place,
-            None => self.pool.add(self.dial_another().await?),
+        let (connection, lease) = match self.pool.lease(ticket) {
+            Ok(place) => place,
+            Err(ticket) => self.pool.add(self.dial_another().await?, ticket),
         };
         Ok((connection, Some(lease)))
     }
@@ -279,8 +301,20 @@ impl Remote for Ssh {
 
     async fn open(&self, command: Command) -> Result<Process, Error> {
         let deadline = Instant::now() + command.timeout;
-        let (connection, lease) = self.bulk(deadline).await?;
-        stream::open(connection, lease, &command, deadline).await
+        loop {
+            let (connection, lease) = self.bulk(deadline).await?;
+            // A slot may become free in a moment; after that, another connection may have one.
+            let patience = match &lease {
+                Some(_) => deadline.min(Instant::now() + SLOT_TIMEOUT),
+                None => deadline,
+            };
+            match open_session(&connection, patience).await {
+                Ok(channel) => return stream::open(channel, connection, lease, &command, deadline).await,
+                Err(Error::NotStarted { .. })
+                    if Instant::now() < deadline && lease.as_ref().is_some_and(Lease::refused) => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     async fn connect(&self, host: &str, port: u16) -> Result<Box<dyn Duplex>, Error> {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use russh::client::Msg;
-use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
+use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadHalf, duplex, split};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +19,7 @@ use crate::error::Error;
 use crate::frame::{Frame, Token};
 use crate::launch;
 use crate::remote::{Duplex, Process, ProcessHandle};
+use crate::terminal::Size;
 
 /// How much of each output is held for a slow reader before its connection waits for it, in bytes.
 pub const PIPE: usize = 1 << 20;
@@ -25,11 +27,12 @@ pub const PIPE: usize = 1 << 20;
 /// How much is read from a writer at once.
 const CHUNK: usize = 64 << 10;
 
-/// Starts a process. `lease` is held until its channel is closed.
+/// Starts a process on a channel. `lease` is held until that is closed.
 ///
 /// # Errors
 /// See [`Error`].
 pub async fn open<L: Send + 'static>(
+    channel: Channel<Msg>,
     connection: Arc<Connection>,
     lease: L,
     command: &Command,
@@ -41,7 +44,10 @@ pub async fn open<L: Send + 'static>(
         Frame::to_the_end(&token, usize::MAX),
         Frame::to_the_end(&token, usize::MAX),
     );
-    let (running, read) = Running::launch(connection, &token, frames, command.summary(), deadline).await?;
+    let terminal = command.terminal.as_ref();
+    let begun = Running::begin(channel, connection, &token, frames, command.summary(), terminal);
+    let (mut running, read) = begun.await?;
+    running.grace = command.grace;
     let (stdin, input) = duplex(PIPE);
     let (stdout, out) = duplex(PIPE);
     let (stderr, err) = duplex(PIPE);
@@ -51,8 +57,9 @@ pub async fn open<L: Send + 'static>(
             return Err(running.unknown());
         }
         let begun = running.progress.until(|state| match state {
+            _ if state.refused => Some(Err(running.not_started(state))),
             _ if state.stdout.begun().is_some() => Some(Ok(())),
-            _ if state.refused || state.status.is_some() => Some(Err(running.not_started(state))),
+            _ if state.status.is_some() => Some(Err(running.not_started(state))),
             _ if state.closed => Some(Err(running.unknown())),
             _ => None,
         });
@@ -67,12 +74,32 @@ pub async fn open<L: Send + 'static>(
         ))
     })?;
     tokio::spawn(feed(split(input).0, Arc::clone(&running.write)));
+    let size = terminal.map(|terminal| {
+        let (sender, sizes) = watch::channel(terminal.size);
+        tokio::spawn(resize(sizes, Arc::clone(&running.write)));
+        sender
+    });
     Ok(Process {
+        size,
         stdin: Some(Box::pin(stdin)),
         stdout: Box::pin(stdout),
         stderr: Box::pin(stderr),
         handle: Box::new(RemoteProcess { running }),
     })
+}
+
+/// Tells the far side each new size of a terminal.
+async fn resize(mut sizes: watch::Receiver<Size>, write: Arc<ChannelWriteHalf<Msg>>) {
+    while sizes.changed().await.is_ok() {
+        let Size { columns, rows } = *sizes.borrow_and_update();
+        if write
+            .window_change(u32::from(columns), u32::from(rows), 0, 0)
+            .await
+            .is_err()
+        {
+            return;
+        }
+    }
 }
 
 struct RemoteProcess {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use towline_ssh::{Command, Error, ExitStatus, Local, Remote, upload};
+use towline_ssh::{Command, Error, ExitStatus, Local, Remote, Size, Terminal, upload};
 
 use crate::sshd::{Sshd, eventually, runs};
 
@@ -50,6 +50,9 @@ suite!(
     a_stream_carries_both_outputs_and_the_exit_code,
     a_killed_process_says_so_and_leaves_nothing_behind,
     a_dropped_process_leaves_nothing_behind,
+    a_process_with_grace_ends_what_it_has_elsewhere,
+    a_terminal_is_one_it_has_its_size_and_takes_another,
+    a_terminal_that_is_dropped_hangs_up,
     a_connection_reaches_a_port_and_ends_in_both_directions,
     a_port_that_nobody_listens_on_is_a_failed_connection,
     an_upload_arrives_whole,
@@ -284,6 +287,66 @@ async fn a_dropped_process_leaves_nothing_behind(remote: Arc<dyn Remote>) {
     eventually("it did not start", || runs(&marker)).await;
     drop(process);
     eventually("the child is still there", || !runs(&marker)).await;
+}
+
+async fn a_process_with_grace_ends_what_it_has_elsewhere(remote: Arc<dyn Remote>) {
+    let directory = tempfile::tempdir().unwrap();
+    let (up, ended) = (directory.path().join("up"), directory.path().join("ended"));
+    let marker = unique("grace");
+    // In a session of its own, as on another host: no signal of ours reaches it.
+    let script = format!(
+        "setsid sh -c 'sleep 600; :' {marker} & trap : PIPE; trap \"kill -KILL -$!; sleep 1; echo >{}; exit\" TERM; echo >{}; while :; do sleep 0.1; done",
+        ended.display(),
+        up.display()
+    );
+    let process = remote.open(sh(&script).grace(Duration::from_secs(20))).await.unwrap();
+    eventually("it did not start", || runs(&marker) && up.exists()).await;
+    drop(process);
+    eventually("what it started is still there", || !runs(&marker)).await;
+    eventually("it was killed before it had ended", || ended.exists()).await;
+}
+
+fn terminal() -> Terminal {
+    Terminal {
+        kind: "vt100".to_owned(),
+        size: Size { columns: 91, rows: 31 },
+    }
+}
+
+async fn a_terminal_is_one_it_has_its_size_and_takes_another(remote: Arc<dyn Remote>) {
+    // A long word: a line that is typed into a terminal could not hold it.
+    let long = "x".repeat(20_000);
+    let script = r#"test -t 0 && test -t 1 && test -t 2 && echo "all $TERM ${#1}"; stty size
+        trap 'stty size; exit 5' WINCH; echo err >&2; while :; do sleep 0.05; done"#;
+    let command = sh(script).args(["x", &long]).terminal(terminal());
+    let mut process = remote.open(command).await.unwrap();
+    let mut out = Vec::new();
+    let mut buffer = [0; 1000];
+    while !String::from_utf8_lossy(&out).contains("err") {
+        let size = process.stdout.read(&mut buffer).await.unwrap();
+        assert!(size > 0, "{}", String::from_utf8_lossy(&out));
+        out.extend(&buffer[..size]);
+    }
+    assert_eq!(String::from_utf8_lossy(&out), "all vt100 20000\n31 91\nerr\n");
+    process
+        .size
+        .as_ref()
+        .unwrap()
+        .send(Size { columns: 120, rows: 40 })
+        .unwrap();
+    let mut rest = String::new();
+    process.stdout.read_to_string(&mut rest).await.unwrap();
+    assert_eq!(rest, "40 120\n");
+    assert_eq!(process.wait().await.unwrap(), ExitStatus::Code(5));
+}
+
+async fn a_terminal_that_is_dropped_hangs_up(remote: Arc<dyn Remote>) {
+    let marker = unique("hangup");
+    let script = format!("sh -c 'cat; :' {marker}; :");
+    let process = remote.open(sh(&script).terminal(terminal())).await.unwrap();
+    eventually("it did not start", || runs(&marker)).await;
+    drop(process);
+    eventually("it is still there", || !runs(&marker)).await;
 }
 
 async fn a_connection_reaches_a_port_and_ends_in_both_directions(remote: Arc<dyn Remote>) {

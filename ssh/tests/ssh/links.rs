@@ -239,6 +239,54 @@ async fn the_server_s_limit_on_sessions_is_kept() {
     assert_eq!(sshd.connections(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_beyond_the_limits_wait_for_a_place_and_all_get_one() {
+    // Fewer sessions than connections are filled with, and far more streams than there are places.
+    let sshd = Sshd::start("MaxSessions 3");
+    let options = Options {
+        bulk_connections: 1,
+        max_bulk_connections: 3,
+        ..sshd.options()
+    };
+    let ssh = Arc::new(Ssh::new(options).unwrap());
+    let streams = (0..50).map(|number: u32| {
+        let ssh = Arc::clone(&ssh);
+        tokio::spawn(async move {
+            let command = sh(&format!("sleep 0.3; echo {number}")).timeout(Duration::from_secs(60));
+            let mut process = ssh.open(command).await.unwrap();
+            let mut out = String::new();
+            process.stdout.read_to_string(&mut out).await.unwrap();
+            assert_eq!(out, format!("{number}\n"));
+            assert!(process.wait().await.unwrap().success());
+        })
+    });
+    let streams: Vec<_> = streams.collect();
+    for stream in streams {
+        stream.await.unwrap();
+    }
+    assert!(ssh.bulk_connections() <= 3, "{}", ssh.bulk_connections());
+    let held: Vec<_> = open_many(&ssh, 30).await;
+    let refused = held.iter().filter(|opened| opened.is_err()).count();
+    assert!(
+        refused >= 30 - 9,
+        "{refused} refused: more streams than the host allows"
+    );
+    answers(&ssh).await;
+}
+
+/// Opens so many streams that stay open, with little patience.
+async fn open_many(ssh: &Arc<Ssh>, count: usize) -> Vec<Result<towline_ssh::Process, Error>> {
+    let opening = (0..count).map(|_| {
+        let ssh = Arc::clone(ssh);
+        tokio::spawn(async move { ssh.open(Command::new("cat").timeout(Duration::from_secs(3))).await })
+    });
+    let mut out = Vec::new();
+    for opened in opening.collect::<Vec<_>>() {
+        out.push(opened.await.unwrap());
+    }
+    out
+}
+
 #[tokio::test]
 async fn closing_ends_everything_and_the_next_use_opens_it_again() {
     let sshd = Sshd::start("");
