@@ -54,7 +54,8 @@ impl Gc {
         let mut items = Vec::new();
         let mut gone = Vec::new();
         for pod in &all {
-            let since = pod.finished.map(|at| now - at);
+            // Other hosts have other clocks, and seconds are rounded: what ended in our future has ended just now.
+            let since = pod.finished.map(|at| (now - at).max(0));
             let removed = pod.ended && since.is_none_or(|since| since >= limit);
             let why = match since.filter(|_| pod.ended) {
                 Some(since) => format!("{} for {}", pod.status, age(since)),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::bail;
 use serde::Serialize;
 use towline_cluster::Cluster;
-use towline_core::answer::{ContainerReport, ContainerStage, Stage};
+use towline_core::answer::{ContainerReport, ContainerStage, Job, JobState, Stage};
 use towline_core::observed::{Observed, RemotePod};
 use towline_core::plan;
 
@@ -28,7 +28,7 @@ pub struct Listed {
     pub restarts: i32,
     /// Seconds since 1970.
     pub started: Option<i64>,
-    /// Seconds since 1970.
+    /// Seconds since 1970, by the clock of the host that it ran on or of the batch system: it may be ahead of ours.
     pub finished: Option<i64>,
     /// For a person.
     pub message: String,
@@ -57,7 +57,14 @@ pub async fn list(cluster: &Cluster) -> anyhow::Result<(Vec<Listed>, Option<towl
     let mut silent = None;
     if observed.pods().values().any(|pod| !pod.ended()) {
         match cluster.list(&observed.open_jobs()).await {
-            Ok(jobs) => observed.listed(jobs, output::now()),
+            Ok(jobs) => {
+                observed.listed(jobs, output::now());
+                // Those that ended between the two looks: their last report is there by now.
+                let again = uids(&observed, |pod| pod.over_since.is_some());
+                if !again.is_empty() {
+                    observed.rescanned(&again, cluster.scan(&again).await?, output::now());
+                }
+            }
             Err(error) => silent = Some(error),
         }
     }
@@ -68,6 +75,11 @@ pub async fn list(cluster: &Cluster) -> anyhow::Result<(Vec<Listed>, Option<towl
     Ok((pods.collect(), silent))
 }
 
+fn uids(observed: &Observed, of: impl Fn(&RemotePod) -> bool) -> Vec<String> {
+    let found = observed.pods().iter().filter(|(_, pod)| of(pod));
+    found.map(|(uid, _)| uid.clone()).collect()
+}
+
 fn listed(agent: &str, uid: &str, pod: &RemotePod) -> Listed {
     let containers = pod
         .report
@@ -76,7 +88,13 @@ fn listed(agent: &str, uid: &str, pod: &RemotePod) -> Listed {
         .unwrap_or_default();
     let over = pod.queue.as_ref().filter(|job| job.state.ended());
     let (status, message) = status(pod);
-    let finished = containers.iter().filter_map(|container| container.run.finished).max();
+    let finished = match &pod.report {
+        Some(report) if pod.ended() => {
+            let last = containers.iter().filter_map(|container| container.run.finished).max();
+            Some(last.unwrap_or(report.time))
+        }
+        _ => over.and_then(|job| job.end),
+    };
     Listed {
         agent: agent.to_owned(),
         uid: uid.to_owned(),
@@ -88,7 +106,7 @@ fn listed(agent: &str, uid: &str, pod: &RemotePod) -> Listed {
         ended: pod.ended() || over.is_some(),
         restarts: containers.iter().map(|container| container.restarts).sum(),
         started: containers.iter().filter_map(first_start).min(),
-        finished: finished.filter(|_| pod.ended()),
+        finished,
         message,
         containers: containers.iter().map(container).collect(),
     }
@@ -120,7 +138,7 @@ fn status(pod: &RemotePod) -> (String, String) {
         if report.stage != Stage::Ended
             && let Some(job) = queue.filter(|job| job.state.ended())
         {
-            return ("Lost".to_owned(), plan::describe(job));
+            return (without_last_words(pod, job, "Lost"), plan::describe(job));
         }
         let word = match report.stage {
             Stage::Ended => report.reason.clone().unwrap_or_else(|| "Ended".to_owned()),
@@ -144,7 +162,7 @@ fn status(pod: &RemotePod) -> (String, String) {
         return (word, report.message.clone());
     }
     match queue {
-        Some(job) if job.state.ended() => ("Failed".to_owned(), plan::describe(job)),
+        Some(job) if job.state.ended() => (without_last_words(pod, job, "Failed"), plan::describe(job)),
         Some(job) if pod.stop => ("Terminating".to_owned(), plan::describe(job)),
         Some(job) if job.state.waits() => ("Pending".to_owned(), plan::describe(job)),
         Some(job) => ("Starting".to_owned(), plan::describe(job)),
@@ -157,6 +175,12 @@ fn status(pod: &RemotePod) -> (String, String) {
             "the batch system has not been heard about its job".to_owned(),
         ),
     }
+}
+
+/// The job is over and the supervisor has not said how: it was ended by force, or nobody knows.
+fn without_last_words(pod: &RemotePod, job: &Job, otherwise: &str) -> String {
+    let cancelled = pod.stop || job.state == JobState::Cancelled;
+    if cancelled { "Cancelled" } else { otherwise }.to_owned()
 }
 
 /// The pods that are meant by UIDs, beginnings of UIDs, or names.

@@ -76,6 +76,57 @@ fn a_detached_pod_is_listed_followed_cancelled_and_collected() {
     assert_eq!(here.towline(&["gc"]).text(), "nothing is left\n");
 }
 
+/// Changes what a pod's last report says about its container `main`: the fields after its name.
+fn rewrite_report(here: &Here, change: impl Fn(&mut Vec<String>)) {
+    let report = here.pods()[0].join("report");
+    let text = std::fs::read_to_string(&report).unwrap();
+    let changed: String = text
+        .lines()
+        .map(|line| {
+            let mut fields: Vec<String> = line.split('\u{1f}').map(str::to_owned).collect();
+            change(&mut fields);
+            fields.join("\u{1f}") + "\n"
+        })
+        .collect();
+    std::fs::write(report, changed).unwrap();
+}
+
+#[test]
+fn a_clock_that_is_ahead_keeps_nothing_from_being_collected() {
+    let here = Here::new();
+    assert_eq!(here.run(&[pod("p", "true")], &["--keep"]).code, 0);
+    rewrite_report(&here, |fields| {
+        if fields[0] == "container" {
+            fields[6] = (fields[6].parse::<i64>().unwrap() + 3600).to_string();
+        }
+    });
+    let dry = here
+        .towline(&["gc", "--older-than", "0s", "--dry-run", "-o", "json"])
+        .json();
+    assert_eq!(
+        (&dry[0]["kind"], &dry[0]["removed"]),
+        (&"pod".into(), &true.into()),
+        "{dry}"
+    );
+    assert!(dry[0]["why"].as_str().unwrap().ends_with("for 0s"), "{dry}");
+    let later = here
+        .towline(&["gc", "--older-than", "1s", "--dry-run", "-o", "json"])
+        .json();
+    assert_eq!(later[0]["removed"], false, "{later}");
+}
+
+#[test]
+fn what_is_ended_by_force_was_cancelled_and_is_not_lost() {
+    let here = Here::new();
+    assert_eq!(here.run(&[pod("p", "exec sleep 600")], &["--detach"]).code, 0);
+    let status = || here.towline(&["ps", "-o", "json"]).json()[0].clone();
+    eventually("it runs", || status()["status"] == "Running");
+    let said = here.towline(&["cancel", "--force", "p"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    eventually("its end", || status()["ended"] == true);
+    assert_eq!(status()["status"], "Cancelled", "{}", status());
+}
+
 #[test]
 fn a_pod_that_is_not_there_is_an_error() {
     let here = Here::new();
