@@ -15,6 +15,8 @@ use serde::Serialize;
 pub type BoxError = Box<dyn Error + Send + Sync>;
 /// An answer, whole or as a stream.
 pub type Answer = Response<UnsyncBoxBody<Bytes, BoxError>>;
+/// An answer that says no.
+pub type Refusal = Box<Answer>;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -22,6 +24,11 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Words.
 pub fn text(status: StatusCode, words: impl Into<String>) -> Answer {
     whole(status, TEXT, words.into().into())
+}
+
+/// Words that say no.
+pub fn refusal(status: StatusCode, words: impl Into<String>) -> Refusal {
+    Box::new(text(status, words))
 }
 
 /// Bytes, called what the kubelet calls them.

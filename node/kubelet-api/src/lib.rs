@@ -35,4 +35,4 @@ pub use logs::{LogSource, LogStream};
 pub use options::{Options, Pods};
 pub use server::{Serving, serve};
 pub use stamps::Stamps;
-pub use streaming::backend::{Place, Session, Sessions, Size, Streams};
+pub use streaming::backend::{Place, Session, Sessions, Streams};

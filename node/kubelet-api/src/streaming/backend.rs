@@ -5,7 +5,7 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 use towline_cluster::Error;
 use towline_ssh::remote::{Reader, Writer};
-use towline_ssh::{Duplex, ExitStatus};
+use towline_ssh::{Duplex, ExitStatus, Size};
 
 /// A container that runs, by what the API knows of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,15 +31,6 @@ pub struct Streams {
     pub stderr: bool,
     /// A terminal of its own.
     pub tty: bool,
-}
-
-/// The size of a terminal, in characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Size {
-    /// Width.
-    pub columns: u16,
-    /// Height.
-    pub rows: u16,
 }
 
 /// A process in a container with its streams. Dropping all of it ends the process, or, if it was attached to, lets go of it.

@@ -13,7 +13,7 @@ use super::ports;
 use super::seats::{Seat, Seats};
 use super::upgrade::{Ticket, is_websocket, list, negotiate};
 use crate::Pods;
-use crate::answer::{self, Answer};
+use crate::answer::{self, Answer, Refusal};
 use crate::route::Target;
 use crate::run::{has_container, runs};
 
@@ -35,16 +35,16 @@ impl Requests {
     pub fn exec(&self, target: Target<'_>, head: &Parts, ticket: Ticket) -> Answer {
         let what = What::Exec(values(head, "command"));
         self.command(target, what, head, ticket)
-            .unwrap_or_else(|refusal| refusal)
+            .unwrap_or_else(|refusal| *refusal)
     }
 
     /// `/attach/…`
     pub fn attach(&self, target: Target<'_>, head: &Parts, ticket: Ticket) -> Answer {
         self.command(target, What::Attach, head, ticket)
-            .unwrap_or_else(|refusal| refusal)
+            .unwrap_or_else(|refusal| *refusal)
     }
 
-    fn command(&self, target: Target<'_>, what: What, head: &Parts, ticket: Ticket) -> Result<Answer, Answer> {
+    fn command(&self, target: Target<'_>, what: What, head: &Parts, ticket: Ticket) -> Result<Answer, Refusal> {
         let mut streams = streams(head)?;
         let pod = self.find(target)?;
         let missing = match what {
@@ -55,7 +55,7 @@ impl Requests {
             ),
         };
         if !is_meant(&pod, target) || !runs(&pod, target.container) {
-            return Err(answer::text(StatusCode::INTERNAL_SERVER_ERROR, missing));
+            return Err(answer::refusal(StatusCode::INTERNAL_SERVER_ERROR, missing));
         }
         if let What::Attach = what {
             // Whether its process has a terminal was settled when it started.
@@ -79,10 +79,10 @@ impl Requests {
 
     /// `/portForward/…`
     pub fn port_forward(&self, target: Target<'_>, head: &Parts, ticket: Ticket) -> Answer {
-        self.ports(target, head, ticket).unwrap_or_else(|refusal| refusal)
+        self.ports(target, head, ticket).unwrap_or_else(|refusal| *refusal)
     }
 
-    fn ports(&self, target: Target<'_>, head: &Parts, ticket: Ticket) -> Result<Answer, Answer> {
+    fn ports(&self, target: Target<'_>, head: &Parts, ticket: Ticket) -> Result<Answer, Refusal> {
         let subprotocols = list(&head.headers, &SEC_WEBSOCKET_PROTOCOL);
         let ports = match is_websocket(&head.headers) && !ports::opens_ports_later(&subprotocols) {
             true => named_ports(head)?,
@@ -90,11 +90,11 @@ impl Requests {
         };
         let pod = self.find(target)?;
         if !is_meant(&pod, target) {
-            return Err(answer::text(StatusCode::NOT_FOUND, "pod not found"));
+            return Err(answer::refusal(StatusCode::NOT_FOUND, "pod not found"));
         }
         if !crate::pod_list::runs(&pod) {
             let words = format!("pod not found (\"{}_{}\")", target.pod, target.namespace);
-            return Err(answer::text(StatusCode::INTERNAL_SERVER_ERROR, words));
+            return Err(answer::refusal(StatusCode::INTERNAL_SERVER_ERROR, words));
         }
         let seat = self.seat(&pod)?;
         let (protocol, switching) = negotiate(head, &ports::OFFER)?;
@@ -114,7 +114,7 @@ impl Requests {
     pub async fn run(&self, target: Target<'_>, head: &Parts) -> Answer {
         let pod = match self.find(target) {
             Ok(pod) => pod,
-            Err(refusal) => return refusal,
+            Err(refusal) => return *refusal,
         };
         let failed = |words: String| answer::text(StatusCode::INTERNAL_SERVER_ERROR, words);
         if !is_meant(&pod, target) || !runs(&pod, target.container) {
@@ -122,7 +122,7 @@ impl Requests {
         }
         let _seat = match self.seat(&pod) {
             Ok(seat) => seat,
-            Err(refusal) => return refusal,
+            Err(refusal) => return *refusal,
         };
         let command = values(head, "cmd").into_iter().next().unwrap_or_default();
         let command: Vec<String> = command.split(' ').map(str::to_owned).collect();
@@ -142,7 +142,7 @@ impl Requests {
         } = target;
         let pod = match self.find(target) {
             Ok(pod) => pod,
-            Err(refusal) => return refusal,
+            Err(refusal) => return *refusal,
         };
         if !has_container(&pod, container) {
             return answer::text(StatusCode::NOT_FOUND, format!("container {container} does not exist"));
@@ -153,16 +153,16 @@ impl Requests {
         answer::text(StatusCode::INTERNAL_SERVER_ERROR, words)
     }
 
-    fn find(&self, target: Target<'_>) -> Result<Arc<Pod>, Answer> {
+    fn find(&self, target: Target<'_>) -> Result<Arc<Pod>, Refusal> {
         let found = self.pods.find(target.namespace, target.pod);
-        found.ok_or_else(|| answer::text(StatusCode::NOT_FOUND, "pod does not exist"))
+        found.ok_or_else(|| answer::refusal(StatusCode::NOT_FOUND, "pod does not exist"))
     }
 
-    fn seat(&self, pod: &Pod) -> Result<Seat, Answer> {
+    fn seat(&self, pod: &Pod) -> Result<Seat, Refusal> {
         let seat = self.seats.take(pod.metadata.uid.as_deref().unwrap_or_default());
         seat.ok_or_else(|| {
             let words = "maximum number of in-flight requests exceeded";
-            let mut refusal = answer::text(StatusCode::TOO_MANY_REQUESTS, words);
+            let mut refusal = answer::refusal(StatusCode::TOO_MANY_REQUESTS, words);
             refusal
                 .headers_mut()
                 .insert(RETRY_AFTER, HeaderValue::from_static("60"));
@@ -200,7 +200,7 @@ fn values(head: &Parts, name: &str) -> Vec<String> {
         .collect()
 }
 
-fn streams(head: &Parts) -> Result<Streams, Answer> {
+fn streams(head: &Parts) -> Result<Streams, Refusal> {
     let is_set = |name| values(head, name).first().is_some_and(|value| value == "1");
     let tty = is_set("tty");
     let streams = Streams {
@@ -211,13 +211,13 @@ fn streams(head: &Parts) -> Result<Streams, Answer> {
     };
     if !(streams.stdin || streams.stdout || streams.stderr) {
         let words = "you must specify at least 1 of stdin, stdout, stderr";
-        return Err(answer::text(StatusCode::BAD_REQUEST, words));
+        return Err(answer::refusal(StatusCode::BAD_REQUEST, words));
     }
     Ok(streams)
 }
 
-fn named_ports(head: &Parts) -> Result<Vec<u16>, Answer> {
-    let bad = |words: String| answer::text(StatusCode::BAD_REQUEST, words);
+fn named_ports(head: &Parts) -> Result<Vec<u16>, Refusal> {
+    let bad = |words: String| answer::refusal(StatusCode::BAD_REQUEST, words);
     let values = values(head, "port");
     if values.is_empty() {
         return Err(bad("query parameter \"port\" is required".to_owned()));

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-use crate::answer::{self, Answer};
+use crate::answer::{self, Answer, Refusal};
 
 /// A client's versions of what is carried by SPDY, in the order in which it likes them, and the one that is chosen.
 const VERSION: HeaderName = HeaderName::from_static("x-stream-protocol-version");
@@ -87,9 +87,9 @@ pub fn is_websocket(headers: &HeaderMap) -> bool {
 ///
 /// # Errors
 /// The answer that refuses.
-pub fn negotiate(head: &Parts, offer: &Offer) -> Result<(Protocol, Answer), Answer> {
+pub fn negotiate(head: &Parts, offer: &Offer) -> Result<(Protocol, Answer), Refusal> {
     if !wants_upgrade(&head.headers) {
-        return Err(answer::text(
+        return Err(answer::refusal(
             StatusCode::INTERNAL_SERVER_ERROR,
             "Upgrade request required\n",
         ));
@@ -100,11 +100,11 @@ pub fn negotiate(head: &Parts, offer: &Offer) -> Result<(Protocol, Answer), Answ
     spdy(head, offer.spdy)
 }
 
-fn spdy(head: &Parts, offered: &'static [&'static str]) -> Result<(Protocol, Answer), Answer> {
+fn spdy(head: &Parts, offered: &'static [&'static str]) -> Result<(Protocol, Answer), Refusal> {
     let wanted = list(&head.headers, &VERSION);
     if wanted.is_empty() {
         let words = format!("unable to upgrade: the request names no version in {VERSION}\n");
-        return Err(answer::text(StatusCode::BAD_REQUEST, words));
+        return Err(answer::refusal(StatusCode::BAD_REQUEST, words));
     }
     let Some(version) = first(&wanted, offered) else {
         let words = format!(
@@ -112,7 +112,7 @@ fn spdy(head: &Parts, offered: &'static [&'static str]) -> Result<(Protocol, Ans
             wanted.join(" "),
             offered.join(" ")
         );
-        let mut refusal = answer::text(StatusCode::FORBIDDEN, words);
+        let mut refusal = answer::refusal(StatusCode::FORBIDDEN, words);
         for version in offered {
             refusal
                 .headers_mut()
@@ -122,7 +122,7 @@ fn spdy(head: &Parts, offered: &'static [&'static str]) -> Result<(Protocol, Ans
     };
     if !text(&head.headers, &UPGRADE).to_ascii_uppercase().contains(SPDY) {
         let words = format!("unable to upgrade: only {SPDY} and WebSocket are spoken here\n");
-        return Err(answer::text(StatusCode::BAD_REQUEST, words));
+        return Err(answer::refusal(StatusCode::BAD_REQUEST, words));
     }
     let mut switching = answer::switching(SPDY);
     switching
@@ -131,10 +131,10 @@ fn spdy(head: &Parts, offered: &'static [&'static str]) -> Result<(Protocol, Ans
     Ok((Protocol::Spdy(version), switching))
 }
 
-fn websocket(head: &Parts, offered: &'static [&'static str]) -> Result<(Protocol, Answer), Answer> {
-    let bad = |words: &str| answer::text(StatusCode::BAD_REQUEST, words);
+fn websocket(head: &Parts, offered: &'static [&'static str]) -> Result<(Protocol, Answer), Refusal> {
+    let bad = |words: &str| answer::refusal(StatusCode::BAD_REQUEST, words);
     if head.method != Method::GET {
-        return Err(answer::text(
+        return Err(answer::refusal(
             StatusCode::METHOD_NOT_ALLOWED,
             "a WebSocket begins with GET\n",
         ));
@@ -158,7 +158,7 @@ fn websocket(head: &Parts, offered: &'static [&'static str]) -> Result<(Protocol
                 "unable to upgrade: of the protocols [{}] none is spoken here\n",
                 wanted.join(" ")
             );
-            answer::text(StatusCode::FORBIDDEN, words)
+            answer::refusal(StatusCode::FORBIDDEN, words)
         })?,
     };
     let accept = HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|_| bad("bad challenge"))?;

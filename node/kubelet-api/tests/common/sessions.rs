@@ -10,8 +10,8 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::sync::watch;
 use towline_cluster::Error;
-use towline_kubelet_api::{Place, Session, Sessions, Size, Streams};
-use towline_ssh::{Duplex, ExitStatus};
+use towline_kubelet_api::{Place, Session, Sessions, Streams};
+use towline_ssh::{Duplex, ExitStatus, Size};
 
 /// Everything is possible in it.
 #[derive(Default)]

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 use tokio::sync::watch;
+use towline_ssh::Size;
 
-use crate::streaming::backend::Size;
 use crate::streaming::pipe::Inlet;
 
 /// Bytes without a whole size in them, at most.

@@ -196,7 +196,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     }
 
     async fn open(&mut self, id: u32, headers: Headers, finished: bool) -> Result<(), Fault> {
-        if id % 2 == 0 || id <= self.last || id > i32::MAX as u32 {
+        if id.is_multiple_of(2) || id <= self.last || id > i32::MAX as u32 {
             return Err(Fault::new(format!("stream {id} after stream {}", self.last)));
         }
         self.last = id;
