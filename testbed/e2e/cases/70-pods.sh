@@ -115,7 +115,7 @@ END
 }
 
 case_host_paths() {
-    on_login 'mkdir -p open/there && echo content >open/there/file && ln -sfn ~/.ssh open/out'
+    on_login 'mkdir -p open/there && echo content >open/there/file && mkdir -p closed && ln -sfn ../closed open/out'
     pod paths <<END
 containers:
   - name: main
@@ -195,14 +195,14 @@ END
     has "$job" TimeLimit=00:10:00
     until_phase annotated Succeeded
     n=0
-    while IFS='|' read -r annotation reason said; do
+    while IFS='|' read -r annotation reason said <&3; do
         n=$((n + 1))
         meta="  annotations: {$annotation}"
         pod "bad$n" <<END
 containers: [{name: main, image: $image, command: [echo, never]}]
 END
         until_refused "bad$n" "$reason" "$said"
-    done <<'END'
+    done 3<<'END'
 towline.dev/partition: nowhere|InvalidPartition|no partition nowhere
 towline.dev/flags: "--nice=5"|InvalidRequest|flags
 towline.dev/nodes: "2"|InvalidRequest|one compute node
