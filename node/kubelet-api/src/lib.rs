@@ -36,3 +36,6 @@ pub use options::{Options, Pods};
 pub use server::{Serving, serve};
 pub use stamps::Stamps;
 pub use streaming::backend::{Place, Session, Sessions, Streams};
+
+/// The size of a session's terminal.
+pub use towline_ssh::Size;
