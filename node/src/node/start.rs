@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use futures::future::{select_all, try_join_all};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use towline_apiserver::events::Recorder;
 use towline_apiserver::identity::Serving;
@@ -26,6 +27,9 @@ use super::endpoint;
 use super::pace::Pace;
 use super::reconcile::{Reconcile, Shown};
 use super::site::{Common, NodeSettings, NodeSite};
+
+/// How long the connection may take to be closed in order.
+const GOODBYE: Duration = Duration::from_secs(3);
 
 /// Everything that `towline node` needs to know.
 pub struct Settings {
@@ -63,11 +67,53 @@ pub struct KubeletSettings {
     pub client_ca_file: Option<PathBuf>,
 }
 
-/// Runs until `cancel` or until a node cannot be kept.
+/// Runs until `cancel` or until a node cannot be kept. Starting may take as long as a host is out of reach or a
+/// certificate is not signed: `cancel` ends that as well, at once.
 ///
 /// # Errors
 /// What kept it from starting, or what ended it.
-pub async fn run(mut settings: Settings, cancel: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(settings: Settings, cancel: CancellationToken) -> anyhow::Result<()> {
+    let remote = Arc::clone(&settings.remote);
+    // Ends by itself what a start that is cut off has begun.
+    let stop = cancel.child_token();
+    let guard = stop.clone().drop_guard();
+    let result = match cancel.run_until_cancelled(start(settings, stop)).await {
+        Some(Ok(started)) => started.until(&cancel).await,
+        Some(Err(error)) => Err(error),
+        None => Ok(()),
+    };
+    drop(guard);
+    // A connection that is still being made has nobody to say goodbye to.
+    if tokio::time::timeout(GOODBYE, remote.close()).await.is_err() {
+        tracing::debug!("the connection could not be closed in order");
+    }
+    result
+}
+
+/// What runs.
+struct Started {
+    keepers: Vec<NodeKeeper>,
+    worker: JoinHandle<()>,
+    teller: JoinHandle<()>,
+}
+
+impl Started {
+    async fn until(self, cancel: &CancellationToken) -> anyhow::Result<()> {
+        let failed = select_all(self.keepers.iter().map(|keeper| Box::pin(keeper.failed())));
+        let result = tokio::select! {
+            () = cancel.cancelled() => Ok(()),
+            (error, _, _) = failed => Err(anyhow::Error::new(error).context("a node can be kept no longer")),
+            ended = self.worker => Err(match ended {
+                Ok(()) => anyhow::anyhow!("the loop has ended"),
+                Err(error) => anyhow::Error::new(error).context("the loop has failed"),
+            }),
+        };
+        self.teller.abort();
+        result
+    }
+}
+
+async fn start(mut settings: Settings, stop: CancellationToken) -> anyhow::Result<Started> {
     let sessions = try_join_all(settings.nodes.iter().map(|node| async {
         let connected = Session::connect(&node.name, &settings.credentials, &settings.state_dir).await;
         connected.with_context(|| format!("node {} has no access to the API server", node.name))
@@ -94,7 +140,6 @@ pub async fn run(mut settings: Settings, cancel: CancellationToken) -> anyhow::R
     });
 
     let shown: Arc<Shown> = Arc::new(ArcSwap::from_pointee(BTreeMap::new()));
-    let stop = cancel.child_token();
     let mut nodes = Vec::new();
     for (n, (session, node)) in sessions.iter().zip(&settings.nodes).enumerate() {
         let mut site = NodeSite::new(node, &settings.common, &facts, &partitions)?;
@@ -147,21 +192,13 @@ pub async fn run(mut settings: Settings, cancel: CancellationToken) -> anyhow::R
     let desired = Desired::start(sessions, stop.clone());
     let pace = Pace::new(settings.look_interval, settings.queue_interval);
     let worker = tokio::spawn(Reconcile::new(hands, desired, pace, shown).run(stop.clone()));
-    let teller = tokio::spawn(tell_link(cluster.clone(), nodes, descriptions, target, stop.clone()));
+    let teller = tokio::spawn(tell_link(cluster, nodes, descriptions, target, stop));
 
-    let failed = select_all(keepers.iter().map(|keeper| Box::pin(keeper.failed())));
-    let result = tokio::select! {
-        () = cancel.cancelled() => Ok(()),
-        (error, _, _) = failed => Err(anyhow::Error::new(error).context("a node can be kept no longer")),
-        ended = worker => Err(match ended {
-            Ok(()) => anyhow::anyhow!("the loop has ended"),
-            Err(error) => anyhow::Error::new(error).context("the loop has failed"),
-        }),
-    };
-    stop.cancel();
-    teller.abort();
-    cluster.remote().close().await;
-    result
+    Ok(Started {
+        keepers,
+        worker,
+        teller,
+    })
 }
 
 /// Whom the agent's directory belongs to: a Kubernetes cluster, known by its CA, since its address differs from where one looks.

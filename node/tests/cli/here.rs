@@ -46,7 +46,7 @@ impl Here {
         }
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_towline"));
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TOWLINE_")) {
             command.env_remove(name);
@@ -119,6 +119,15 @@ pub fn finish(mut child: Child) -> Said {
     }
     child.kill().unwrap();
     panic!("it does not end: {:?}", Said::from(child.wait_with_output().unwrap()));
+}
+
+/// Sends a signal, as a terminal or a service manager does.
+pub fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill")
+        .args(["-s", name, &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success());
 }
 
 /// A pod that runs a shell text and never again.

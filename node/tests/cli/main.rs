@@ -4,5 +4,6 @@
 mod bad_input;
 mod here;
 mod listing;
+mod node;
 mod render;
 mod run;

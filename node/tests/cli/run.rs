@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::here::{Here, Said, eventually, finish, pod, processes_with};
+use crate::here::{Here, Said, eventually, finish, pod, processes_with, signal};
 
 #[test]
 fn the_exit_code_is_the_containers_and_nothing_is_left() {
@@ -203,14 +203,6 @@ fn a_second_interrupt_ends_what_does_not_want_to_end() {
     let said = finish(child);
     assert_eq!(said.code, 143, "{said:?}");
     eventually("the end of the container", || processes_with(&mark).is_empty());
-}
-
-fn signal(child: &std::process::Child, name: &str) {
-    let status = Command::new("kill")
-        .args(["-s", name, &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(status.success());
 }
 
 #[test]
