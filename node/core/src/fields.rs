@@ -247,7 +247,6 @@ mod tests {
                 json!({"lifecycle": {"preStop": {"exec": {"command": ["x"]}}}}),
                 "lifecycle",
             ),
-            (json!({"terminationMessagePath": "/x"}), "terminationMessagePath"),
             (
                 json!({"terminationMessagePolicy": "FallbackToLogsOnError"}),
                 "terminationMessagePolicy",

@@ -100,6 +100,28 @@ fn target(path: &str) -> Result<String, String> {
     Ok(target.to_owned())
 }
 
+/// The file that a container writes its last words into, where it is not the usual one (which every container has).
+///
+/// # Errors
+/// A rejection: the path cannot be a mount's.
+pub fn of_termination_message(container: &Container) -> Result<Option<Mount>, Fault> {
+    let path = container.termination_message_path.as_deref().unwrap_or_default();
+    if matches!(path, "" | "/dev/termination-log") {
+        return Ok(None);
+    }
+    let target = target(path).map_err(|why| {
+        Fault::rejected(
+            "UnsupportedMount",
+            format!("container {}: terminationMessagePath: {why}", container.name),
+        )
+    })?;
+    Ok(Some([
+        format!("termination/{}", container.name),
+        target,
+        "rw".to_owned(),
+    ]))
+}
+
 /// A path of the cluster that an annotation asks for: under the rules for hostPath volumes.
 ///
 /// # Errors
@@ -181,6 +203,21 @@ mod tests {
             made(json!({"subPathExpr": "$(UP)/x"}), None),
             Err(Fault::Rejected(_))
         ));
+    }
+
+    #[test]
+    fn last_words_are_written_where_the_pod_says() {
+        let with = |path: &str| {
+            of_termination_message(
+                &serde_json::from_value(json!({"name": "c", "terminationMessagePath": path})).unwrap(),
+            )
+        };
+        assert_eq!(with("/dev/termination-log"), Ok(None));
+        assert_eq!(
+            with("/var/last").unwrap().unwrap(),
+            ["termination/c", "/var/last", "rw"]
+        );
+        assert!(with("last").is_err() && with("/a/../b").is_err());
     }
 
     #[test]

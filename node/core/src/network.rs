@@ -36,12 +36,14 @@ pub fn hostname(spec: &PodSpec, name: &str, namespace: &str, domain: &str) -> Re
     Ok(full)
 }
 
-/// Writes what the pod adds, and says what each container has to mount for it. A path that stands for the container's name
-/// is completed by [`mounts_of`].
+/// A file of the node that the pod adds to: the beginning of the source, which the container's name completes, and the target.
+pub type NameFile = (&'static str, &'static str);
+
+/// Writes what the pod adds, and says what each container has to mount for it (see [`mounts_of`]).
 ///
 /// # Errors
 /// An address or name that can be none.
-pub fn add(bundle: &mut Bundle, spec: &PodSpec) -> Result<Vec<(&'static str, &'static str)>, Fault> {
+pub fn add(bundle: &mut Bundle, spec: &PodSpec) -> Result<Vec<NameFile>, Fault> {
     let mut mounts = Vec::new();
     let aliases = spec.host_aliases.as_deref().unwrap_or_default();
     if !aliases.is_empty() {
@@ -71,7 +73,7 @@ pub fn add(bundle: &mut Bundle, spec: &PodSpec) -> Result<Vec<(&'static str, &'s
 }
 
 /// The mounts of one container; what it mounts itself goes before.
-pub fn mounts_of(files: &[(&'static str, &'static str)], container: &str, own: &[Mount]) -> Vec<Mount> {
+pub fn mounts_of(files: &[NameFile], container: &str, own: &[Mount]) -> Vec<Mount> {
     let free = |target: &str| !own.iter().any(|[_, taken, _]| taken == target);
     let mounts = files.iter().filter(|(_, target)| free(target));
     mounts
@@ -153,7 +155,7 @@ mod tests {
         assert!(matches!(name(long), Err(Fault::Incomplete { .. })));
     }
 
-    fn files(value: Value) -> Result<(Bundle, Vec<(&'static str, &'static str)>), Fault> {
+    fn files(value: Value) -> Result<(Bundle, Vec<NameFile>), Fault> {
         let mut bundle = Bundle::default();
         let mounts = add(&mut bundle, &spec(value))?;
         Ok((bundle, mounts))

@@ -323,7 +323,7 @@ struct Whole<'a> {
     references: &'a References,
     site: &'a Site,
     asked: Asked,
-    names: Vec<(&'static str, &'static str)>,
+    names: Vec<network::NameFile>,
     places: BTreeMap<String, Place>,
 }
 
@@ -432,6 +432,7 @@ impl Whole<'_> {
         for bind in &self.asked.binds {
             all.push(mounts::of_bind(bind, &site.policy)?);
         }
+        all.extend(mounts::of_termination_message(container)?);
         all.extend(network::mounts_of(&self.names, &container.name, &all));
         bundle.file(format!("{base}/mounts"), words::encode(all.into_iter().flatten())?);
         Ok(())

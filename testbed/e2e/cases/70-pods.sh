@@ -86,6 +86,17 @@ END
     until_waiting contradiction CreateContainerConfigError
 }
 
+case_termination_message() {
+    pod words <<END
+containers:
+  - {name: main, image: $image, command: [sh, -c, 'echo last words >/var/run/words; exit 3'], terminationMessagePath: /var/run/words}
+  - {name: usual, image: $image, command: [sh, -c, 'echo usual >/dev/termination-log']}
+END
+    until_phase words Failed
+    has "$(field words '{.status.containerStatuses[0].state.terminated.message}')" 'last words'
+    has "$(field words '{.status.containerStatuses[1].state.terminated.message}')" usual
+}
+
 case_sub_paths() {
     pod subs <<END
 initContainers:

@@ -415,7 +415,11 @@ pub const CONTAINER: &[Row] = &[
     refused("stdin", SUPERVISOR),
     refused("stdinOnce", SUPERVISOR),
     refused("tty", SUPERVISOR),
-    only("terminationMessagePath", &["/dev/termination-log"], SUPERVISOR, ""),
+    honoured(
+        "terminationMessagePath",
+        "the file that the report reads is mounted there",
+        "termination_message",
+    ),
     only("terminationMessagePolicy", &["File"], SUPERVISOR, ""),
     honoured(
         "securityContext.readOnlyRootFilesystem",
