@@ -68,7 +68,8 @@ ask() {
     shift
     host=$registry
     [ "$host" != docker.io ] || host='registry-1.docker.io'
-    curl -s -L -m 20 ${token:+-H "Authorization: Bearer $token"} \
+    if [ -n "$token" ]; then set -- "$@" -H "Authorization: Bearer $token"; elif [ -n "$auth" ]; then set -- "$@" -K "$auth.curl"; fi
+    curl -s -L -m 20 \
         -H 'Accept: application/vnd.oci.image.index.v1+json' \
         -H 'Accept: application/vnd.docker.distribution.manifest.list.v2+json' \
         -H 'Accept: application/vnd.oci.image.manifest.v1+json' \
@@ -94,7 +95,7 @@ look_up() {
         Bearer*realm=*)
             realm=${challenge#*realm=\"}
             service=${challenge#*service=\"}
-            token=$(curl -s -m 20 "${realm%%\"*}?service=${service%%\"*}&scope=repository:$repository:pull" 2>/dev/null |
+            token=$(curl -s -m 20 ${auth:+-K "$auth.curl"} "${realm%%\"*}?service=${service%%\"*}&scope=repository:$repository:pull" 2>/dev/null |
                 sed -n 's/.*"\(access_\)\{0,1\}token" *: *"\([^"]*\)".*/\2/p')
             [ -z "$token" ] || headers=$(ask "manifests/$reference" -I)
             ;;
@@ -162,7 +163,20 @@ release() {
     [ -z "$work" ] || remove_tree "$work"
 }
 
+# credentials USER PASSWORD TAG: for the registry. TAG tells these from others.
+credentials() { user=$1 password=$2 tag=$3; }
+
+# build WORD…: becomes Apptainer's build. The credentials are in its environment and nowhere else.
+build() {
+    if [ -n "$auth" ]; then
+        export "APPTAINER_DOCKER_USERNAME=$user" "APPTAINER_DOCKER_PASSWORD=$password"
+        export "SINGULARITY_DOCKER_USERNAME=$user" "SINGULARITY_DOCKER_PASSWORD=$password"
+    fi
+    APPTAINER_TMPDIR=$work/tmp SINGULARITY_TMPDIR=$work/tmp exec "$binary" build "$@"
+}
+
 # prepare ROOT IMAGE PULL FORMAT PLAIN_HTTP
+# TOWLINE_AUTH: a file with the words USER PASSWORD TAG, and beside it FILE.curl, the same for curl.
 prepare() {
     root=$1 image=${2#docker://} pull=$3 format=$4 plain=$5
     case $image in
@@ -188,7 +202,11 @@ prepare() {
         esac
         rest=${rest#?}
     done
-    key=$root/images/$key
+    # What was pulled with credentials is for those alone who have the same.
+    auth=${TOWLINE_AUTH-} tag=
+    unset TOWLINE_AUTH
+    [ -z "$auth" ] || with_words "$auth" credentials || away "failed to read $auth"
+    key=$root/images/$key${tag:+%23$tag}
     case $format in
         sif) what=image.sif ;;
         *) what=rootfs ;;
@@ -225,8 +243,7 @@ prepare() {
     mkdir "$work/tmp"
     if [ "$what" = rootfs ]; then set -- --sandbox --fix-perms; else set --; fi
     # In the background, so that a TERM is heard while it works.
-    APPTAINER_TMPDIR=$work/tmp SINGULARITY_TMPDIR=$work/tmp \
-        "$binary" build --disable-cache ${no_https:+"$no_https"} "$@" "$work/$what" "docker://$image" >"$work/said" 2>&1 </dev/null &
+    build --disable-cache ${no_https:+"$no_https"} "$@" "$work/$what" "docker://$image" >"$work/said" 2>&1 </dev/null &
     build=$!
     directory=$(working_directory)
     wait "$build"

@@ -33,7 +33,7 @@ node_start() {
     mkdir -p "$dir/node"
     cat >"$dir/node.yaml" <<EOF
 images:
-  plainHTTP: ["registry:5000"]
+  plainHTTP: ["registry:5000", "registry:5001"]
   rewrites: [{from: docker.io/library/busybox, to: "registry:5000/busybox"}]
 nodeDefaults:
   policy:

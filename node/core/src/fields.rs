@@ -231,7 +231,6 @@ mod tests {
                 json!({"volumes": [{"name": "v", "emptyDir": {"sizeLimit": "1Gi"}}]}),
                 "sizeLimit",
             ),
-            (json!({"imagePullSecrets": [{"name": "s"}]}), "imagePullSecrets"),
         ] {
             let message = verdict(spec).unwrap_err();
             assert!(message.contains(named), "{message}");

@@ -25,6 +25,7 @@ pub mod places;
 pub mod plan;
 pub mod policy;
 pub mod protocol;
+pub mod pulling;
 pub mod quantity;
 pub mod request;
 pub mod security;

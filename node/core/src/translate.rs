@@ -19,6 +19,7 @@ use crate::naming::{self, PREFIX};
 use crate::network;
 use crate::places::{self, Place};
 use crate::policy::Policy;
+use crate::pulling;
 use crate::security;
 use crate::settings::{self, Asked};
 use crate::volumes::{self, TokenRequest};
@@ -117,6 +118,7 @@ pub struct Needs {
 pub fn needs(pod: &Pod) -> Needs {
     let mut needs = Needs::default();
     let Some(spec) = &pod.spec else { return needs };
+    needs.secrets.extend(pulling::secrets(spec).map(str::to_owned));
     for container in containers(spec).map(|(_, container)| container) {
         for source in container.env_from.iter().flatten() {
             needs
@@ -388,10 +390,12 @@ impl Whole<'_> {
         let runtime = runtime(spec, site)?;
         let security = container.security_context.as_ref();
         let read_only = security.and_then(|context| context.read_only_root_filesystem) == Some(true);
+        let full = image_of(image, self.asked.image_root.as_deref(), site)?;
+        pulling::add(bundle, spec, self.references, &container.name, &full)?;
         let mut pairs = vec![
             ("name", container.name.clone()),
             ("kind", if init { "init" } else { "main" }.to_owned()),
-            ("image", image_of(image, self.asked.image_root.as_deref(), site)?),
+            ("image", full),
             ("pull", pull_policy(container, image).to_owned()),
             ("workdir", container.working_dir.clone().unwrap_or_default()),
             ("read_only", if read_only { "1" } else { "0" }.to_owned()),

@@ -86,6 +86,41 @@ END
     until_waiting contradiction CreateContainerConfigError
 }
 
+# A registry that wants to know who asks, over the images of the open one.
+case_image_pull_secrets() {
+    docker exec -i "$(container_of registry)" sh -c 'cat >/tmp/private.htpasswd' <<'END'
+pull:$2b$04$0UFDiB9eDrdEpGpDZLc2quWDpxvYX4U4tBthAqvJQ9pVhkOMUPA4a
+END
+    docker exec -i "$(container_of registry)" sh -c 'cat >/tmp/private.yml' <<'END'
+version: 0.1
+log: {level: warn}
+storage: {filesystem: {rootdirectory: /var/lib/docker-registry}}
+auth: {htpasswd: {realm: testbed, path: /tmp/private.htpasswd}}
+http: {addr: ":5001"}
+END
+    docker exec -d "$(container_of registry)" docker-registry serve /tmp/private.yml
+    private() { docker exec "$(container_of login)" curl -s -o /dev/null -w '%{http_code}' http://registry:5001/v2/ | grep -q 401; }
+    wait_for 20 'the private registry' private
+    trap 'docker exec "$(container_of registry)" sh -c "for p in /proc/[0-9]*; do tr \"\\0\" \" \" <\$p/cmdline | grep -q private.yml && kill \${p#/proc/}; done" 2>/dev/null || true' EXIT
+    k create secret docker-registry mine --docker-server=registry:5001 --docker-username=pull --docker-password='open "sesame"' >/dev/null
+    for image in towline/entry:1 busybox:1; do
+        name=with-${image%%[/:]*}
+        pod "$name" <<END
+imagePullSecrets: [{name: not-there}, {name: mine}]
+containers: [{name: main, image: "registry:5001/$image", imagePullPolicy: Always, command: [sh, -c, 'pwd; grep -r sesame /.singularity.d/towline 2>/dev/null; echo done']}]
+END
+        until_phase "$name" Succeeded
+    done
+    # (The working directory is known only to who may read the image's configuration.)
+    same log $'/work/dir\ndone' "$(k logs with-towline)"
+    pod without <<END
+containers: [{name: main, image: registry:5001/busybox:1, imagePullPolicy: IfNotPresent, command: [echo, never]}]
+END
+    wait_for 90 'the refusal' eval 'field without "{.status.containerStatuses[0].state.waiting.reason}" | grep -Eq "ErrImagePull|ImagePullBackOff"'
+    k delete pod without --wait=false >/dev/null
+    until_gone without
+}
+
 case_termination_message() {
     pod words <<END
 containers:

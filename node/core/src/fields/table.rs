@@ -164,7 +164,11 @@ pub const POD: &[Row] = &[
         "",
     ),
     refused("shareProcessNamespace", SUPERVISOR),
-    refused("imagePullSecrets.**", "not yet"),
+    honoured(
+        "imagePullSecrets[].name",
+        "for the image's registry; a secret that is not there is passed over",
+        "image_pull_secrets",
+    ),
     row(
         "runtimeClassName",
         Decision::InPart,
