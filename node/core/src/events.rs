@@ -5,6 +5,7 @@
 
 use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
 
+use crate::plan;
 use crate::status::submitted;
 
 /// An event about a pod.
@@ -49,7 +50,8 @@ pub fn between(old: Option<&PodStatus>, new: &PodStatus) -> Vec<Event> {
         ));
     }
     let before = old.map(all).unwrap_or_default();
-    let mut said = String::new();
+    // What the event above has said already.
+    let mut said = submitted(new).map_or_else(String::new, plan::just_submitted);
     for container in all(new) {
         let old = before.iter().find(|before| before.name == container.name).copied();
         of_container(old, container, &mut said, &mut events);
@@ -180,6 +182,20 @@ mod tests {
         let events = between(Some(&old), &new);
         assert_eq!(reasons(&events), ["NodeFailure"]);
         assert!(events[0].warning);
+    }
+
+    #[test]
+    fn a_submission_is_told_once() {
+        let mut new = status(json!({"waiting": {"reason": "ContainerCreating", "message": "job 7 was submitted"}}));
+        new.conditions =
+            serde_json::from_value(json!([{"type": SUBMITTED, "status": "True", "message": "job 7"}])).unwrap();
+        assert_eq!(reasons(&between(None, &new)), ["Submitted"]);
+        let queued = status(json!({"waiting": {"reason": "ContainerCreating", "message": "job 7 waits: PENDING"}}));
+        let queued = PodStatus {
+            conditions: new.conditions.clone(),
+            ..queued
+        };
+        assert_eq!(reasons(&between(Some(&new), &queued)), ["Queued"]);
     }
 
     #[test]

@@ -392,9 +392,14 @@ fn queue_message(remote: &RemotePod) -> String {
         return "its submission had no answer, its job is being looked up".to_owned();
     };
     match &remote.queue {
-        None => format!("job {id} was submitted"),
+        None => just_submitted(&format!("job {id}")),
         Some(job) => describe(job),
     }
+}
+
+/// What is said of a job of which the batch system has said nothing yet.
+pub fn just_submitted(job: &str) -> String {
+    format!("{job} was submitted")
 }
 
 /// What a job waits for, for a person.
