@@ -1,14 +1,16 @@
 //! This machine as a [`Remote`]: the same commands as child processes.
 
 use std::os::unix::process::ExitStatusExt;
+use std::pin::Pin;
 use std::process::Stdio;
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command as TokioCommand};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, Command as TokioCommand};
 use tokio::sync::watch;
 
 use crate::command::{Command, ExitStatus, Output};
@@ -164,6 +166,30 @@ async fn finish(mut group: Group, command: &Command) -> Result<Output, Error> {
     })
 }
 
+/// The input of a process, which ends when it is shut down.
+struct Input(Option<ChildStdin>);
+
+impl AsyncWrite for Input {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<std::io::Result<usize>> {
+        match &mut self.0 {
+            Some(stdin) => Pin::new(stdin).poll_write(context, data),
+            None => Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        match &mut self.0 {
+            Some(stdin) => Pin::new(stdin).poll_flush(context),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        self.0 = None;
+        Poll::Ready(Ok(()))
+    }
+}
+
 struct LocalProcess(Group);
 
 #[async_trait]
@@ -224,7 +250,7 @@ impl Remote for Local {
         let stdout = child.stdout.take().ok_or_else(missing)?;
         let stderr = child.stderr.take().ok_or_else(missing)?;
         Ok(Process {
-            stdin: Some(Box::pin(stdin)),
+            stdin: Some(Box::pin(Input(Some(stdin)))),
             stdout: Box::pin(stdout),
             stderr: Box::pin(stderr),
             size: None,

@@ -24,7 +24,7 @@ pub struct Options {
     pub target: String,
     /// The configuration to read in place of `~/.ssh/config` and `/etc/ssh/ssh_config`.
     pub config_file: Option<PathBuf>,
-    /// Private keys to offer to the target, before those of the configuration. Hosts on the way have their own.
+    /// Private keys to offer to the target, before those of the configuration; they have to be there. Hosts on the way have their own.
     pub identity_files: Vec<PathBuf>,
     /// `known_hosts` to read in place of the configured ones, for every host on the way; the first takes what is accepted.
     pub known_hosts_files: Vec<PathBuf>,

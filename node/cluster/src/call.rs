@@ -78,7 +78,7 @@ pub(crate) fn answer<T>(
 }
 
 /// The end of what a script said on standard error: that is where the reason stands, behind a site's banners.
-fn words_of(stderr: &[u8]) -> String {
+pub(crate) fn words_of(stderr: &[u8]) -> String {
     const KEPT: usize = 2000;
     let text = String::from_utf8_lossy(stderr);
     let text = text.trim();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use towline_ssh::Remote;
 
+use crate::forward::Detours;
 use crate::scripts::Scripts;
 
 /// What to connect as.
@@ -42,6 +43,7 @@ pub(crate) struct Inner {
     pub(crate) batch: String,
     pub(crate) scripts: String,
     pub(crate) options: Options,
+    pub(crate) detours: Arc<Detours>,
 }
 
 /// A connected cluster: its scripts are in place, the agent's directories are there and are ours. Cheap to clone.
@@ -88,6 +90,7 @@ impl Cluster {
             batch: self.0.batch.clone(),
             scripts: self.0.scripts.clone(),
             options: self.0.options.clone(),
+            detours: Arc::clone(&self.0.detours),
         }))
     }
 }

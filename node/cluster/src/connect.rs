@@ -40,6 +40,9 @@ impl Cluster {
                 options.owner
             )));
         }
+        if let Some(batch) = &options.batch {
+            options.scripts.expect_batch(batch)?;
+        }
         let mut found = find(&*remote, &options).await?;
         if found.owner.is_none() {
             upload(&*remote, &options, &found.root).await?;
@@ -72,6 +75,7 @@ impl Cluster {
             batch: found.batch,
             remote,
             options,
+            detours: Arc::default(),
         })))
     }
 

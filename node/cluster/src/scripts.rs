@@ -70,6 +70,36 @@ impl Scripts {
         Ok(Self::new(files))
     }
 
+    /// These scripts, and a site's own if it has a directory of them; see [`Self::with_directory`].
+    ///
+    /// # Errors
+    /// See [`Self::with_directory`].
+    pub fn with_site(&self, directory: Option<&Path>) -> Result<Self, Error> {
+        directory.map_or_else(|| Ok(self.clone()), |directory| self.with_directory(directory))
+    }
+
+    /// Whether there is a batch system of that name.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] that names those that there are.
+    pub fn expect_batch(&self, name: &str) -> Result<(), Error> {
+        let folders = self.names("batch/").filter_map(|name| name.strip_suffix("/submit"));
+        expect("batch system", name, folders)
+    }
+
+    /// Whether there is a container runtime of that name.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] that names those that there are.
+    pub fn expect_runtime(&self, name: &str) -> Result<(), Error> {
+        let files = self.names("container/").filter(|name| !name.contains('/'));
+        expect("container runtime", name, files)
+    }
+
+    fn names<'a>(&'a self, directory: &'a str) -> impl Iterator<Item = &'a str> {
+        self.files().keys().filter_map(move |name| name.strip_prefix(directory))
+    }
+
     fn new(files: BTreeMap<String, Vec<u8>>) -> Self {
         let mut manifest = String::new();
         let mut complete = BTreeMap::new();
@@ -129,6 +159,17 @@ impl Default for Scripts {
     fn default() -> Self {
         Self::embedded()
     }
+}
+
+fn expect<'a>(what: &str, name: &str, names: impl Iterator<Item = &'a str>) -> Result<(), Error> {
+    let names: Vec<&str> = names.collect();
+    if names.contains(&name) {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!(
+        "there is no {what} {name:?}: there are {}",
+        names.join(", ")
+    )))
 }
 
 fn collect(root: &Path, part: &str, files: &mut BTreeMap<String, Vec<u8>>) -> Result<(), Error> {
@@ -210,6 +251,26 @@ mod tests {
         let two = embedded.with_directory(own.path()).unwrap();
         assert!(embedded.hash() != one.hash() && one.hash() != two.hash());
         assert_eq!(Scripts::embedded().hash(), embedded.hash());
+        assert!(one.expect_batch("pbs").is_ok() && embedded.expect_batch("pbs").is_err());
+        assert_eq!(embedded.with_site(None).unwrap().hash(), embedded.hash());
+    }
+
+    #[test]
+    fn a_name_that_is_not_there_is_answered_with_those_that_are() {
+        let scripts = Scripts::embedded();
+        assert!(scripts.expect_runtime("apptainer").is_ok() && scripts.expect_batch("slurm").is_ok());
+        let said = |result: Result<(), Error>| result.unwrap_err().to_string();
+        let runtime = said(scripts.expect_runtime("docker"));
+        assert!(
+            runtime.contains("no container runtime \"docker\"") && runtime.contains("apptainer, none"),
+            "{runtime}"
+        );
+        let batch = said(scripts.expect_batch("pbs"));
+        assert!(
+            batch.contains("no batch system \"pbs\"") && batch.contains("host, slurm"),
+            "{batch}"
+        );
+        assert!(scripts.expect_batch("host/submit").is_err() && scripts.expect_runtime("").is_err());
     }
 
     #[test]

@@ -112,7 +112,8 @@ fn account_of(home: &Path) -> Option<String> {
 /// Finds the way to a target.
 ///
 /// # Errors
-/// A target that is none, a configuration that cannot be read, a value that makes no sense, or a `ProxyCommand`.
+/// A target that is none, a configuration that cannot be read, a value that makes no sense, a `ProxyCommand`, or an
+/// identity of the options that cannot be read.
 pub fn resolve(options: &Options) -> Result<Resolved, Error> {
     let context = Context::read(options.config_file.as_deref())?;
     let mut resolved = resolve_in(&context, &Target::parse(&options.target)?)?;
@@ -124,6 +125,11 @@ pub fn resolve(options: &Options) -> Result<Resolved, Error> {
         if options.connect_timeout.is_some() {
             hop.connect_timeout = options.connect_timeout;
         }
+    }
+    // What was named by hand has to be there; what the configuration names is passed over, as OpenSSH does it.
+    for file in &options.identity_files {
+        std::fs::read(file)
+            .map_err(|error| Error::Invalid(format!("failed to read the identity {}: {error}", file.display())))?;
     }
     if let (Some(last), false) = (resolved.hops.last_mut(), options.identity_files.is_empty()) {
         let configured = last.identity_files.take().unwrap_or_default();

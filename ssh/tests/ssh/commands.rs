@@ -248,7 +248,7 @@ async fn a_stream_ends_with_its_input(remote: Arc<dyn Remote>) {
     let mut line = [0; 4];
     process.stdout.read_exact(&mut line).await.unwrap();
     assert_eq!(&line, b"one\n");
-    drop(stdin);
+    stdin.shutdown().await.unwrap();
     assert!(process.wait().await.unwrap().success());
 }
 

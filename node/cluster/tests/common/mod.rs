@@ -23,6 +23,7 @@ struct Faults {
     cut_output: Option<usize>,
     before: String,
     within: String,
+    no_forwarding: bool,
 }
 
 /// A link that does what the tests ask for.
@@ -67,6 +68,12 @@ impl Remote for Disturbed {
         self.local.open(self.prepared(command)).await
     }
     async fn connect(&self, host: &str, port: u16) -> Result<Box<dyn Duplex>> {
+        if self.faults.lock().unwrap().no_forwarding {
+            return Err(towline_ssh::Error::Connect {
+                host: host.to_owned(),
+                why: "the host does not allow forwarding".to_owned(),
+            });
+        }
         self.local.connect(host, port).await
     }
     fn link(&self) -> watch::Receiver<LinkState> {
@@ -156,6 +163,17 @@ impl Machine {
 
     pub fn noise_within(&self, text: &str) {
         self.remote.faults.lock().unwrap().within = text.to_owned();
+    }
+
+    pub fn forbid_forwarding(&self) {
+        self.remote.faults.lock().unwrap().no_forwarding = true;
+    }
+
+    /// Makes a tool fail, and another one work again.
+    pub fn hide(&self, tool: &str, back: &str) {
+        script(&self.directory.path().join("bin").join(tool), "exit 1");
+        // An error means that it was there all the time.
+        let _ = std::fs::remove_file(self.directory.path().join("bin").join(back));
     }
 
     pub fn slurm_mode(&self, mode: &str) {
