@@ -331,8 +331,12 @@ fn rules(name: &str, job: Job) -> anyhow::Result<(Rules, Pod)> {
         indexed,
         backoff_limit: count("backoffLimit", backoff_limit)?.unwrap_or(6),
         deadline: active_deadline_seconds
-            .and_then(|seconds| u64::try_from(seconds).ok())
-            .map(Duration::from_secs),
+            .map(|seconds| {
+                u64::try_from(seconds)
+                    .map(Duration::from_secs)
+                    .map_err(|_| anyhow::anyhow!("Job {name}: activeDeadlineSeconds is negative: {seconds}"))
+            })
+            .transpose()?,
     };
     let metadata = template.metadata.unwrap_or_default();
     let pod = Pod {

@@ -8,11 +8,13 @@ mod interrupt;
 mod outcome;
 mod progress;
 mod streams;
+mod validation;
 
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use k8s_openapi::api::core::v1::Pod;
 use towline_core::bundle::Bundle;
 use towline_core::translate::{Fault, Site, translate};
@@ -32,6 +34,7 @@ use super::site::SiteOptions;
 #[command(after_help = code::HELP)]
 pub struct Run {
     /// The cluster's login node; without it, this machine
+    #[arg(conflicts_with = "to", value_parser = NonEmptyStringValueParser::new())]
     target: Option<String>,
     /// The file; `-` is standard input
     #[arg(short, long, value_name = "FILE")]
@@ -53,6 +56,7 @@ pub struct Run {
 
 impl Run {
     pub async fn run(self) -> anyhow::Result<u8> {
+        self.site.check(&self.connection)?;
         let manifest = Manifest::read(&self.file)?;
         let controllers = controllers(&manifest)?;
         if self.detach
@@ -129,6 +133,10 @@ pub fn first_bundles(manifest: &Manifest, site: &Site) -> anyhow::Result<Vec<Bun
 fn bundle_of(pod: &Pod, manifest: &Manifest, site: &Site) -> anyhow::Result<Bundle> {
     let namespace = pod.metadata.namespace.clone().unwrap_or_default();
     let name = pod.metadata.name.clone().unwrap_or_default();
+    let problems = validation::problems(pod);
+    if !problems.is_empty() {
+        bail!("pod {name} cannot be run: InvalidPod: {}", problems.join("; "));
+    }
     translate(pod, &manifest.references(&namespace), site)
         .map_err(|fault| match fault {
             Fault::Rejected(rejection) => anyhow::anyhow!("{}: {}", rejection.reason, rejection.message),
