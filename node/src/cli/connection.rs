@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
-use towline_cluster::{Cluster, Options};
+use clap::builder::NonEmptyStringValueParser;
+use towline_cluster::{Cluster, Options, Scripts};
 use towline_ssh::{Local, Remote, Ssh};
 
 use super::prompt;
@@ -19,12 +20,13 @@ const HERE: &str = "local";
 #[derive(Debug, Args)]
 pub struct Connection {
     /// The cluster's login node: user@host:port, or an alias of the SSH configuration; `local` is this machine
+    /// [env: TOWLINE_TARGET]
     #[arg(
         short,
         long = "target",
         id = "to",
         value_name = "TARGET",
-        env = "TOWLINE_TARGET",
+        value_parser = NonEmptyStringValueParser::new(),
         help_heading = "Connection"
     )]
     target: Option<String>,
@@ -49,6 +51,9 @@ pub struct Connection {
     /// The batch system: slurm, host [default: slurm where there is sbatch; host without a target]
     #[arg(long, value_name = "NAME", env = "TOWLINE_BATCH", help_heading = "Connection")]
     batch: Option<String>,
+    /// A directory of this machine with batch systems and container runtimes of your own: batch/NAME/…, container/NAME
+    #[arg(long, value_name = "DIRECTORY", env = "TOWLINE_SCRIPTS", help_heading = "Connection")]
+    scripts: Option<PathBuf>,
     /// The agent's name on the cluster
     #[arg(long, value_name = "NAME", default_value = "run", help_heading = "Connection")]
     agent: String,
@@ -59,10 +64,11 @@ pub type Host = (Arc<dyn Remote>, Option<Arc<Ssh>>);
 
 impl Connection {
     /// The target: the argument, else the option, else the environment; `None` is this machine.
-    fn target<'a>(&'a self, argument: Option<&'a str>) -> Option<&'a str> {
-        argument
-            .or(self.target.as_deref())
-            .filter(|target| !target.is_empty() && *target != HERE)
+    fn target(&self, argument: Option<&str>) -> Option<String> {
+        // Not an `env` of the option, with which the argument would be at odds.
+        let environment = || std::env::var("TOWLINE_TARGET").ok().filter(|target| !target.is_empty());
+        let said = argument.or(self.target.as_deref()).map(str::to_owned);
+        said.or_else(environment).filter(|target| target != HERE)
     }
 
     /// A target was named, in whatever way.
@@ -90,7 +96,7 @@ impl Connection {
             return Ok((Arc::new(Local::default()), None));
         };
         let ssh = Arc::new(Ssh::new(towline_ssh::Options {
-            target: target.to_owned(),
+            target,
             config_file: self.ssh_config.clone(),
             identity_files: self.identity.clone(),
             accept_new_host_key: self.accept_new_host_key,
@@ -100,17 +106,23 @@ impl Connection {
         Ok((Arc::clone(&ssh) as Arc<dyn Remote>, Some(ssh)))
     }
 
-    pub fn options(&self, argument: Option<&str>) -> Options {
+    /// The scripts: this program's, and those of the directory that was named.
+    pub fn scripts(&self) -> anyhow::Result<Scripts> {
+        Ok(Scripts::embedded().with_site(self.scripts.as_deref())?)
+    }
+
+    pub fn options(&self, argument: Option<&str>) -> anyhow::Result<Options> {
         let mut options = Options::new(self.agent.clone(), OWNER);
         options.root.clone_from(&self.root);
         options.batch = self.batch(argument);
-        options
+        options.scripts = self.scripts()?;
+        Ok(options)
     }
 
     /// Connects.
     pub async fn connect(&self, argument: Option<&str>) -> anyhow::Result<Cluster> {
         let (remote, ssh) = self.remote(argument)?;
-        let connected = Cluster::connect(remote, self.options(argument)).await;
+        let connected = Cluster::connect(remote, self.options(argument)?).await;
         for key in ssh.iter().flat_map(|ssh| ssh.accepted_host_keys()) {
             eprintln!(
                 "accepted the key of {}, which was not known before: {} {} (written to {})",

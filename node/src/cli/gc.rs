@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
 use towline_cluster::Fate;
 
@@ -18,6 +19,7 @@ const SCRIPTS: Duration = Duration::from_secs(7 * 86_400);
 #[derive(Debug, Args)]
 pub struct Gc {
     /// The cluster's login node; without it, this machine
+    #[arg(conflicts_with = "to", value_parser = NonEmptyStringValueParser::new())]
     target: Option<String>,
     /// Only pods that have been over for so long: 90s, 10m, 2h, 7d
     #[arg(long, value_name = "AGE", default_value = "10m", value_parser = duration)]

@@ -112,7 +112,20 @@ fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
             said = cause;
         }
     }
+    if let Some(hint) = error.chain().find_map(hint) {
+        eprintln!("  hint: {hint}");
+    }
     ExitCode::from(code)
+}
+
+/// What to do on this command line about a cause that a library names.
+fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    let ssh = match cause.downcast_ref::<towline_cluster::Error>() {
+        Some(towline_cluster::Error::Remote(error)) => Some(error),
+        _ => cause.downcast_ref::<towline_ssh::Error>(),
+    };
+    matches!(ssh, Some(towline_ssh::Error::HostKeyUnknown { .. }))
+        .then_some("--accept-new-host-key accepts it, and writes it into known_hosts")
 }
 
 fn log_to_stderr(verbose: u8, service: bool) {

@@ -1,6 +1,7 @@
 //! `towline ps`.
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use super::connection::Connection;
 use super::output::{self, Output, age};
@@ -10,6 +11,7 @@ use super::pods::{self, Listed};
 #[derive(Debug, Args)]
 pub struct Ps {
     /// The cluster's login node; without it, this machine
+    #[arg(conflicts_with = "to", value_parser = NonEmptyStringValueParser::new())]
     target: Option<String>,
     /// Those of all agents, the Kubernetes nodes included
     #[arg(short = 'A', long)]

@@ -3,9 +3,10 @@
 use std::io::Write;
 
 use anyhow::Context;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use towline_cluster::{Cluster, Scripts};
+use towline_cluster::Cluster;
 use towline_core::bundle::{Bundle, Entry};
 use towline_core::translate::Site;
 
@@ -22,6 +23,7 @@ use super::site::SiteOptions;
 #[derive(Debug, Args)]
 pub struct Render {
     /// The cluster's login node, to be asked for its limits
+    #[arg(conflicts_with = "to", value_parser = NonEmptyStringValueParser::new())]
     target: Option<String>,
     /// The file; `-` is standard input
     #[arg(short, long, value_name = "FILE")]
@@ -82,6 +84,7 @@ struct Place {
 
 impl Render {
     pub async fn run(self) -> anyhow::Result<u8> {
+        self.site.check(&self.connection)?;
         let manifest = Manifest::read(&self.file)?;
         let place = self.place().await?;
         let bundles = first_bundles(&manifest, &place.site)?;
@@ -93,7 +96,7 @@ impl Render {
                 .context("failed to write the tar stream")?;
             return Ok(0);
         }
-        let scripts = Scripts::embedded();
+        let scripts = self.connection.scripts()?;
         let mut all = Vec::new();
         for bundle in &bundles {
             let command = match &place.cluster {
@@ -134,6 +137,7 @@ impl Render {
                 .map_or_else(|| root.to_owned(), |below| format!("{home}/{below}")),
         };
         let batch = self.connection.batch(target).unwrap_or_else(|| "host".to_owned());
+        self.connection.scripts()?.expect_batch(&batch)?;
         let site = self
             .site
             .site(&self.connection, &batch, has("apptainer") || has("singularity"));

@@ -57,10 +57,25 @@ fn image_rewrite(text: &str) -> Result<ImageRewrite, String> {
 }
 
 impl SiteOptions {
+    /// Refuses a container runtime that there is no script for.
+    pub fn check(&self, connection: &Connection) -> anyhow::Result<()> {
+        match self.asked() {
+            Some(runtime) => Ok(connection.scripts()?.expect_runtime(runtime)?),
+            None => Ok(()),
+        }
+    }
+
+    /// The container runtime that was asked for by name.
+    fn asked(&self) -> Option<&str> {
+        self.runtime.as_deref().filter(|runtime| *runtime != "auto")
+    }
+
     /// Without a look at the cluster.
     pub fn site(&self, connection: &Connection, batch: &str, apptainer_is_here: bool) -> Site {
-        let asked = self.runtime.clone().filter(|runtime| runtime != "auto");
-        let runtime = asked.unwrap_or_else(|| default_runtime(batch, apptainer_is_here).to_owned());
+        let runtime = self
+            .asked()
+            .unwrap_or_else(|| default_runtime(batch, apptainer_is_here))
+            .to_owned();
         Site {
             agent: connection.agent().to_owned(),
             overhead_memory_mb: overhead_memory_mb(&runtime),

@@ -65,6 +65,9 @@ pub struct Flags {
     /// The batch system: slurm, host, auto, …
     #[arg(long)]
     pub batch: Option<String>,
+    /// A directory with batch systems and container runtimes of your own
+    #[arg(long, value_name = "DIRECTORY")]
+    pub scripts: Option<String>,
     /// The directory on the cluster that holds everything
     #[arg(long, value_name = "DIRECTORY")]
     pub root: Option<String>,
@@ -100,6 +103,7 @@ impl Flags {
             one("qos", &self.qos),
             one("runtime", &self.runtime),
             one("batch", &self.batch),
+            one("scripts", &self.scripts),
             one("root", &self.root),
             ("label", self.label.clone()),
             ("taint", self.taint.clone()),
@@ -113,7 +117,7 @@ impl Flags {
 pub(super) const TARGET: &str = "target";
 
 /// Where each flag, and the environment variable that goes with it, has its place in the configuration.
-pub(super) const PLACES: [(&str, Meaning); 21] = [
+pub(super) const PLACES: [(&str, Meaning); 22] = [
     (TARGET, Meaning::Key("target")),
     ("name", Meaning::Name),
     ("kubeconfig", Meaning::Key("kubernetes.kubeconfig")),
@@ -132,6 +136,7 @@ pub(super) const PLACES: [(&str, Meaning); 21] = [
     ("qos", Meaning::EachNode("qos")),
     ("runtime", Meaning::Key("cluster.runtime")),
     ("batch", Meaning::Key("cluster.batch")),
+    ("scripts", Meaning::Key("cluster.scripts")),
     ("root", Meaning::Key("cluster.root")),
     ("label", Meaning::Labels),
     ("taint", Meaning::Taints),

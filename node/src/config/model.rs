@@ -73,6 +73,10 @@ pub struct Cluster {
     /// The container runtime: a script of `remote-scripts/container/` (`apptainer`, or `none`: the command runs as it
     /// is); `auto` is Apptainer where it can be, else `none`.
     pub runtime: String,
+    /// A directory of this machine with batch systems and container runtimes of the site's own, beside those of this
+    /// program: `batch/NAME/…` and `container/NAME`, as `remote-scripts/README.md` describes them.
+    #[schemars(with = "Option<Path>", extend("x-default" = "none"))]
+    pub scripts: Option<PathBuf>,
     /// Time between looks at pods that run quietly; while something happens it looks more often.
     pub look_interval: Duration,
     /// Time between queries of the batch system while nothing depends on one.
@@ -89,6 +93,7 @@ impl Default for Cluster {
             root: "~/.towline".to_owned(),
             batch: AUTO.to_owned(),
             runtime: AUTO.to_owned(),
+            scripts: None,
             look_interval: Duration::seconds(2),
             queue_interval: Duration::seconds(30),
             image_format: ImageFormat::Sandbox,

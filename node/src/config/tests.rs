@@ -340,7 +340,10 @@ fn what_is_wrong_in_a_file_is_said_with_line_key_and_what_would_be_right() {
             &["cluster.agent: \"A/b\" cannot be an agent's name"],
         ),
         ("cluster: {root: work}", &["begin with / or ~/"]),
-        ("cluster: {batch: ../x}", &["\"../x\" is no name of one"]),
+        (
+            "cluster: {batch: ../x}",
+            &["there is no batch system \"../x\": there are host, slurm"],
+        ),
         (
             "images: {plainHTTP: ['http://a']}",
             &["images.plainHTTP[0]: ", "without http://"],

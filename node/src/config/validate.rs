@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use towline_cluster::Scripts;
 use towline_core::naming;
 use towline_core::request::Token;
 use towline_ssh::Target;
@@ -82,11 +83,16 @@ fn cluster(cluster: &Cluster, findings: &mut Findings<'_>) {
     findings.expect(usable, &place.key("root"), || {
         format!("{root:?} is no directory that can be found on the cluster: begin with / or ~/")
     });
-    for (key, name) in [("batch", &cluster.batch), ("runtime", &cluster.runtime)] {
-        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
-        findings.expect(!name.is_empty() && name.chars().all(fits), &place.key(key), || {
-            format!("{name:?} is no name of one: use a-z, 0-9, - and _")
-        });
+    match Scripts::embedded().with_site(cluster.scripts.as_deref()) {
+        Ok(scripts) => {
+            if let Some(Err(error)) = cluster.batch().map(|name| scripts.expect_batch(name)) {
+                findings.add(&place.key("batch"), error.to_string());
+            }
+            if let Some(Err(error)) = cluster.runtime().map(|name| scripts.expect_runtime(name)) {
+                findings.add(&place.key("runtime"), error.to_string());
+            }
+        }
+        Err(error) => findings.add(&place.key("scripts"), error.to_string()),
     }
     // Faster than that is nothing that the owner of a login node would want.
     for (key, interval, least) in [

@@ -33,6 +33,7 @@ impl Settings {
         let mut cluster = towline_cluster::Options::new(config.cluster.agent.clone(), String::new());
         cluster.root = Some(config.cluster.root.clone());
         cluster.batch = config.cluster.batch().map(str::to_owned);
+        cluster.scripts = cluster.scripts.with_site(config.cluster.scripts.as_deref())?;
         Ok(Self {
             remote: Arc::new(ssh),
             cluster,

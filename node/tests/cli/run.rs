@@ -255,3 +255,35 @@ fn what_has_no_command_needs_a_runtime() {
     let said = here.run(&[pod], &[]);
     assert!(matches!(said.code, 126 | 127), "{said:?}");
 }
+
+#[test]
+fn a_batch_system_of_the_sites_own_is_used_like_ours() {
+    let here = Here::new();
+    let ours = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../remote-scripts/batch/host");
+    let theirs = here.path("site/batch/mine");
+    std::fs::create_dir_all(&theirs).unwrap();
+    for entry in std::fs::read_dir(ours).unwrap() {
+        let from = entry.unwrap().path();
+        let mut text = std::fs::read_to_string(&from)
+            .unwrap()
+            .replace("batch/host/", "batch/mine/");
+        if from.ends_with("job") {
+            text = text.replace("exec ", "echo 'started by mine'\nexec ");
+        }
+        std::fs::write(theirs.join(from.file_name().unwrap()), text).unwrap();
+    }
+    let site = here.path("site").to_string_lossy().into_owned();
+    let said = here.run(
+        &[pod("p", "echo out; exit 4")],
+        &["--keep", "--batch", "mine", "--scripts", &site],
+    );
+    assert_eq!((said.code, said.text().as_str()), (4, "out\n"), "{said:?}");
+    let log = std::fs::read_to_string(here.pods()[0].join("supervisor.log")).unwrap();
+    assert!(log.contains("started by mine"), "{log}");
+    // And so it is by the configuration of a node.
+    let file = here.file("towline.yaml", "cluster: {scripts: site, batch: mine}\n");
+    let said = here.towline(&["config", "--config", &file]);
+    assert!(said.code == 0 && said.text().contains(&site), "{said:?}");
+    let said = here.towline(&["config", "--config", &file, "--scripts", "/no/such"]);
+    assert!(said.code == 1 && said.err.contains("/no/such"), "{said:?}");
+}

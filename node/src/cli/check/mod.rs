@@ -8,6 +8,7 @@ mod login;
 use std::io::IsTerminal;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use indicatif::ProgressBar;
 
 use self::finding::{Finding, State};
@@ -22,6 +23,7 @@ use super::site::SiteOptions;
 #[derive(Debug, Args)]
 pub struct Check {
     /// The cluster's login node; without it, this machine
+    #[arg(conflicts_with = "to", value_parser = NonEmptyStringValueParser::new())]
     target: Option<String>,
     /// A registry that compute nodes should reach
     #[arg(long, value_name = "HOST")]
@@ -70,6 +72,7 @@ impl Report {
 
 impl Check {
     pub async fn run(self) -> anyhow::Result<u8> {
+        self.site.check(&self.connection)?;
         let person = !matches!(self.output.output, Some(Format::Json | Format::Yaml));
         let mut report = Report {
             findings: Vec::new(),
@@ -114,7 +117,7 @@ impl Check {
             return Ok(());
         }
         report.looking("the account");
-        let Some(cluster) = login::account(remote.clone(), self.connection.options(target), report).await else {
+        let Some(cluster) = login::account(remote.clone(), self.connection.options(target)?, report).await else {
             remote.close().await;
             return Ok(());
         };
