@@ -74,6 +74,8 @@ case_an_unknown_host_key_is_a_stop() {
     : >"$T/known_hosts"
     ! towline check --ssh-config "$T/config" login >"$T/out" 2>&1 || wrong 'an unknown host was accepted'
     has "$(cat "$T/out")" SHA256:
+    ! towline ps --ssh-config "$T/config" login >"$T/out" 2>&1 || wrong 'an unknown host was accepted'
+    has "$(cat "$T/out")" '--accept-new-host-key'
     towline check --ssh-config "$T/config" --accept-new-host-key login >"$T/out" 2>&1 || wrong "$(cat "$T/out")"
     [ -s "$T/known_hosts" ] || wrong 'the accepted key was not kept'
 }
