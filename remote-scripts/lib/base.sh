@@ -138,6 +138,19 @@ first_line() {
     line=${line:--}
 }
 
+# find_program NAME: sets $program to the file of this name on the PATH; false if there is none. (What `command -v` prints
+# is not a path in a shell with applets of its own.)
+find_program() {
+    program_rest=$PATH:
+    while [ "$program_rest" ]; do
+        program=${program_rest%%:*}/$1
+        program_rest=${program_rest#*:}
+        if [ -f "$program" ] && [ -x "$program" ]; then return 0; fi
+    done
+    program=
+    return 1
+}
+
 # agent_dir ROOT AGENT: checks both, sets $dir to the agent's directory.
 agent_dir() {
     case $1 in

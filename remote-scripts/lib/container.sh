@@ -169,6 +169,6 @@ become() {
     # shellcheck disable=SC2086 # several words
     [ -z "$TOWLINE_WODD" ] || { unset IFS && set -- $TOWLINE_WENV -- "$@"; }
     [ -z "$TOWLINE_WRAP" ] || set -- "$TOWLINE_WRAP" "$@"
-    unset LC_ALL TOWLINE_SH TOWLINE_SCRATCH TOWLINE_WORD
+    unset LC_ALL TOWLINE_SH TOWLINE_SCRATCH TOWLINE_USERNS TOWLINE_LOCAL TOWLINE_WORD
     exec "$@"
 }

@@ -189,19 +189,7 @@ prepare() {
             ;;
         '' | [!A-Za-z0-9]* | *[!A-Za-z0-9._/:@+-]*) wrong "this is not the name of an image: $image" ;;
     esac
-    # A name that a file can have, and no two images the same.
-    key='' rest=$image
-    while :; do
-        part=${rest%%[/:]*}
-        key=$key$part
-        [ "$part" != "$rest" ] || break
-        rest=${rest#"$part"}
-        case $rest in
-            /*) key=$key%2F ;;
-            *) key=$key%3A ;;
-        esac
-        rest=${rest#?}
-    done
+    image_key "$image"
     # What was pulled with credentials is for those alone who have the same.
     auth=${TOWLINE_AUTH-} tag=
     unset TOWLINE_AUTH

@@ -1,5 +1,6 @@
 # Turns lines of Slurm's (ID NAME STATE START END HOST REASON EXIT, 0x1F between) into rows of the contract's list.
-# Variables: prefix (what our jobs' names begin with), ids (blank separated: jobs to show whatever their name), only (1: only those).
+# Variables: prefix (what our jobs' names begin with), ids (blank separated: jobs to show whatever their name), only (1: only those),
+# pods (the directory of the pods).
 BEGIN {
     FS = OFS = "\037"
     n = split("PENDING CONFIGURING REQUEUED REQUEUE_FED", list, " ")
@@ -31,6 +32,14 @@ function waits_for(reason) {
     if (reason ~ /^(Dependency|DependencyNeverSatisfied|JobArrayTaskLimit)/) return "dependency"
     return known(reason) == "-" ? "-" : "other"
 }
+# starved(UID): Slurm says in the pod's supervisor.log that its job had too much memory.
+function starved(uid,    file, said, line) {
+    if (pods == "" || uid !~ /^[A-Za-z0-9][A-Za-z0-9._-]*$/) return 0
+    file = pods "/" uid "/supervisor.log"
+    while ((getline line < file) > 0) if (line ~ /slurm.*(xceeded (job )?memory limit|oom.kill)/) said = 1
+    close(file)
+    return said
+}
 NF >= 7 && $1 ~ /^[0-9]+$/ {
     ours = index($2, prefix) == 1
     if (!($1 in wanted) && !(ours && !only)) next
@@ -55,6 +64,10 @@ NF >= 7 && $1 ~ /^[0-9]+$/ {
         sub(/.*:/, "", signal)
         if (signal == 0) signal = "-"
     }
+    # Where Slurm itself counts memory, it kills the job with all in it and calls that a failure: only its words tell.
+    if (state ~ /^(failed|cancelled)$/ && starved(uid)) state = "out_of_memory"
+    # (As for any process that the kernel kills; Slurm's own code for this is 0:125.)
+    if (state == "out_of_memory") { code = 137; signal = 9 }
     text = $3
     if (known($7) != "-") text = text " " $7
     gsub(/[\001-\036\177]/, " ", text)

@@ -1,0 +1,36 @@
+# Sourced by pod/supervisor and lib/image.sh: where a prepared image is, told without starting a process.
+# shellcheck shell=sh disable=SC2034
+
+# image_key IMAGE: sets $key, a name that a directory can have, and no two images the same.
+image_key() {
+    key='' rest=$1
+    while :; do
+        part=${rest%%[/:]*}
+        key=$key$part
+        [ "$part" != "$rest" ] || break
+        rest=${rest#"$part"}
+        case $rest in
+            /*) key=$key%2F ;;
+            *) key=$key%3A ;;
+        esac
+        rest=${rest#?}
+    done
+}
+
+# image_ready ROOT IMAGE PULL FORMAT: sets $path and $id if the image can be used as it is; false if it has to be prepared.
+image_ready() {
+    case $3:$2 in
+        Always:* | *:/* | *: | *:[!A-Za-z0-9]* | *[!A-Za-z0-9._/:@+-]*) return 1 ;;
+    esac
+    find_program apptainer || find_program singularity || return 1
+    image_key "${2#docker://}"
+    case $4 in
+        sif) what=image.sif ;;
+        *) what=rootfs ;;
+    esac
+    [ -r "$1/images/$key/current" ] && read -r version <"$1/images/$key/current" || return 1
+    path=$1/images/$key/$version/$what
+    [ -e "$path" ] || return 1
+    first_line "$1/images/$key/$version/id"
+    id=$line
+}
