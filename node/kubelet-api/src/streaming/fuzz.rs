@@ -10,8 +10,9 @@ use flate2::{Compress, Compression, FlushCompress};
 use proptest::prelude::*;
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::pipe::{Out, Sender, outgoing};
+use super::pipe::{Budget, Out, Sender, incoming, outgoing};
 use super::spdy::{Reader, Stream};
+use super::websocket::{self, Channels};
 use super::{Activity, Fault};
 
 /// A part of what a client sends.
@@ -133,6 +134,75 @@ proptest! {
         bytes[at] = with;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let _ = runtime.block_on(read(&bytes[..]));
+    }
+}
+
+/// A frame of a WebSocket as it may be sent: the first byte, whether it is masked, how its length is written, and the rest.
+fn frame() -> impl Strategy<Value = Vec<u8>> {
+    let first = prop_oneof![6 => prop::sample::select(vec![0x82_u8, 0x81, 0x02, 0x00, 0x80, 0x88, 0x89, 0x8a]), 1 => any::<u8>()];
+    let channel = prop_oneof![4 => 0_u8..5, 4 => b'0'..b'5', 1 => Just(255), 1 => any::<u8>()];
+    let rest = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..300),
+        "[A-Za-z0-9+/]{0,20}={0,2}".prop_map(String::into_bytes),
+    ];
+    let length = prop_oneof![8 => Just(None), 1 => any::<u64>().prop_map(Some)];
+    (first, prop::bool::weighted(0.95), channel, rest, length).prop_map(|(first, masked, channel, rest, length)| {
+        let payload = [&[channel][..], &rest].concat();
+        let mut frame = vec![first, u8::from(masked) << 7];
+        match length {
+            Some(wrong) => {
+                frame[1] |= 127;
+                frame.extend_from_slice(&wrong.to_be_bytes());
+            }
+            None if payload.len() < 126 => frame[1] |= payload.len() as u8,
+            None => {
+                frame[1] |= 126;
+                frame.extend_from_slice(&(payload.len() as u16).to_be_bytes());
+            }
+        }
+        if masked {
+            frame.extend_from_slice(&[0; 4]);
+        }
+        [frame, payload].concat()
+    })
+}
+
+/// Reads to the end, with somebody who takes what comes on the first three channels.
+async fn read_websocket(sent: &[u8], base64: bool, closing: bool) -> Result<(), Fault> {
+    let (_sink, messages) = websocket::split(tokio::io::join(sent, tokio::io::sink())).await;
+    let (sender, _out) = outgoing();
+    let budget = Budget::new();
+    let mut arrivals = Vec::new();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..3 {
+        let (arrival, mut inlet) = incoming(&budget);
+        arrivals.push(Some(arrival));
+        tasks.spawn(async move { while inlet.next().await.is_some() {} });
+    }
+    let channels = Channels {
+        arrivals,
+        base64,
+        closing,
+    };
+    let reading = websocket::read(messages, channels, sender, Activity::new());
+    let ended = tokio::time::timeout(Duration::from_secs(60), reading).await;
+    ended.expect("it neither ends nor goes on")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn whatever_a_websocket_sends_is_read_to_the_end_or_is_a_fault(
+        frames in prop::collection::vec(frame(), 0..20),
+        base64 in any::<bool>(),
+        closing in any::<bool>(),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut bytes = frames.concat();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let _ = runtime.block_on(read_websocket(&bytes, base64, closing));
+        bytes.truncate(cut.index(bytes.len() + 1));
+        let _ = runtime.block_on(read_websocket(&bytes, base64, closing));
     }
 }
 

@@ -78,7 +78,7 @@ pub struct Offer {
     pub websocket: &'static [&'static str],
 }
 
-/// Whether a request asks for a WebSocket, and, with `tunnel`, for SPDY inside it.
+/// Whether a request asks for a WebSocket.
 pub fn is_websocket(headers: &HeaderMap) -> bool {
     wants_upgrade(headers) && text(headers, &UPGRADE).eq_ignore_ascii_case("websocket")
 }

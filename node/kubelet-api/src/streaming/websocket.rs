@@ -8,6 +8,7 @@ pub use tunnel::tunnel;
 
 use futures::StreamExt;
 use futures::stream::{SplitSink, SplitStream};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -21,12 +22,12 @@ const MESSAGE: usize = 8 << 20;
 const BUFFER: usize = 64 << 10;
 
 /// What a client sends.
-pub type Messages = SplitStream<WebSocketStream<Io>>;
+pub type Messages<S = Io> = SplitStream<WebSocketStream<S>>;
 /// What is sent to it.
-pub type Sink = SplitSink<WebSocketStream<Io>, Message>;
+pub type Sink<S = Io> = SplitSink<WebSocketStream<S>, Message>;
 
 /// Both halves of a connection that has been taken over.
-pub async fn split(io: Io) -> (Sink, Messages) {
+pub async fn split<S: AsyncRead + AsyncWrite + Unpin>(io: S) -> (Sink<S>, Messages<S>) {
     let config = WebSocketConfig::default()
         .read_buffer_size(BUFFER)
         .write_buffer_size(BUFFER)

@@ -5,13 +5,13 @@ use std::io;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Buf, Bytes};
-use futures::{SinkExt, StreamExt};
+use futures::{SinkExt, Stream, StreamExt};
 use tokio::sync::mpsc;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::{Messages, Sink, fault};
+use super::{Sink, fault};
 use crate::streaming::pipe::{Arrival, Out, PIECE, Sender};
 use crate::streaming::spdy::{GOING_WELL, PROTOCOL_ERROR};
 use crate::streaming::{Activity, Fault};
@@ -70,7 +70,7 @@ impl Channels {
 /// # Errors
 /// The client sends what cannot be understood. It has been told.
 pub async fn read(
-    mut messages: Messages,
+    mut messages: impl Stream<Item = Result<Message, Error>> + Unpin,
     mut channels: Channels,
     sender: Sender,
     activity: Activity,
