@@ -5,6 +5,7 @@
 //! every value can be traced back to the line that it was written in.
 
 mod check;
+mod choices;
 mod derive;
 mod effective;
 mod file;
@@ -28,9 +29,10 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub use choices::{Identity, Mistakes, Serving};
 pub use effective::load;
 pub use flags::Flags;
 pub use markdown::markdown;
-pub use model::{Config, Kubernetes, ServingCertificate};
+pub use model::{Config, Kubernetes};
 pub use node::Node;
 pub use schema::schema;

@@ -7,7 +7,8 @@ use towline_core::naming;
 use towline_core::request::Token;
 use towline_ssh::Target;
 
-use super::model::{Cluster, Config, Images, Kubelet, Kubernetes, ServingCertificate};
+use super::choices::{Identity, Mistakes};
+use super::model::{Cluster, Config, Images, Kubelet, Kubernetes};
 use super::path::Place;
 use super::problem::Problem;
 use super::tree::Entry;
@@ -56,6 +57,13 @@ impl Findings<'_> {
             place: place.clone(),
             message: message.into(),
         });
+    }
+
+    /// Something is wrong with keys below a place.
+    pub fn all(&mut self, place: &Place, mistakes: Mistakes) {
+        for (key, message) in mistakes {
+            self.add(&place.key(key), message);
+        }
     }
 
     /// Something is wrong at a place if `right` does not hold.
@@ -127,33 +135,12 @@ fn images(images: &Images, findings: &mut Findings<'_>) {
 
 fn kubernetes(kubernetes: &Kubernetes, nodes: usize, findings: &mut Findings<'_>) {
     let place = Place::from("kubernetes");
-    let given = [
-        ("kubeconfig", kubernetes.kubeconfig.is_some()),
-        ("context", kubernetes.context.is_some()),
-        ("clientCertificate", kubernetes.client_certificate.is_some()),
-        ("clientKey", kubernetes.client_key.is_some()),
-    ];
-    if kubernetes.bootstrap_kubeconfig.is_some() {
-        for (key, _) in given.iter().filter(|(_, given)| *given) {
-            findings.add(
-                &place.key(*key),
-                "kubernetes.bootstrapKubeconfig says it already: leave one of them out",
-            );
-        }
-        return;
-    }
-    let [(_, kubeconfig), (_, context), (_, certificate), (_, key)] = given;
-    pair(&place, ["clientCertificate", "clientKey"], [certificate, key], findings);
-    if certificate {
-        findings.expect(kubeconfig, &place.key("clientCertificate"), || {
-            "kubernetes.kubeconfig has to say which API server it is for".to_owned()
-        });
-        findings.expect(!context, &place.key("context"), || {
-            "it is not used with kubernetes.clientCertificate: make it the kubeconfig's current one".to_owned()
-        });
-        findings.expect(nodes <= 1, &place.key("clientCertificate"), || {
+    match kubernetes.identity() {
+        Ok(Identity::Certificate { .. }) => findings.expect(nodes <= 1, &place.key("clientCertificate"), || {
             format!("it belongs to one node, and there are {nodes}: use kubernetes.bootstrapKubeconfig")
-        });
+        }),
+        Ok(_) => {}
+        Err(mistakes) => findings.all(&place, mistakes),
     }
 }
 
@@ -164,38 +151,12 @@ fn kubelet(kubelet: &Kubelet, findings: &mut Findings<'_>) {
             unreachable_address(address)
         });
     }
-    let (certificate, key) = (kubelet.certificate_file.is_some(), kubelet.key_file.is_some());
-    if kubelet.serving_certificate == ServingCertificate::Files {
-        findings.expect(certificate || key, &place.key("servingCertificate"), || {
-            "kubelet.certificateFile and kubelet.keyFile have to say which files".to_owned()
-        });
-        pair(&place, ["certificateFile", "keyFile"], [certificate, key], findings);
-    } else {
-        for (key, _) in [("certificateFile", certificate), ("keyFile", key)]
-            .iter()
-            .filter(|(_, given)| *given)
-        {
-            findings.add(
-                &place.key(*key),
-                "it is used with kubelet.servingCertificate: files only",
-            );
-        }
+    if let Err(mistakes) = kubelet.serving() {
+        findings.all(&place, mistakes);
     }
 }
 
 /// Says that an address is one to listen on, not one to be reached at.
 pub fn unreachable_address(address: std::net::IpAddr) -> String {
     format!("nobody can reach {address}: say the address at which the API server reaches this machine")
-}
-
-/// Two keys of which neither is enough.
-fn pair(place: &Place, keys: [&str; 2], given: [bool; 2], findings: &mut Findings<'_>) {
-    if given[0] != given[1] {
-        let (there, missing) = if given[0] {
-            (keys[0], keys[1])
-        } else {
-            (keys[1], keys[0])
-        };
-        findings.add(&place.key(there), format!("{} is missing", place.key(missing)));
-    }
 }

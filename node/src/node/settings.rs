@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use towline_apiserver::Credentials;
 use towline_apiserver::identity::Serving;
 use towline_ssh::{Prompt, Ssh};
 
 use super::site::{Common, NodeSettings};
 use super::start::{KubeletSettings, Settings};
-use crate::config::{Config, Kubernetes, Node, ServingCertificate};
+use crate::config::{self, Config, Kubernetes, Mistakes, Node};
 
 impl Settings {
     /// Reads a configuration. Connects to nothing yet.
@@ -60,59 +60,50 @@ impl Settings {
 }
 
 fn credentials(kubernetes: &Kubernetes) -> anyhow::Result<Credentials> {
-    let Kubernetes {
-        kubeconfig,
-        context,
-        bootstrap_kubeconfig,
-        client_certificate,
-        client_key,
-        ..
-    } = kubernetes;
-    if let Some(bootstrap) = bootstrap_kubeconfig {
-        return Ok(Credentials::Bootstrap {
-            kubeconfig: bootstrap.clone(),
-        });
-    }
-    match (client_certificate, client_key) {
-        (Some(certificate), Some(key)) => Ok(Credentials::NodeCertificate {
-            kubeconfig: kubeconfig.clone().context(
-                "kubernetes.clientCertificate needs kubernetes.kubeconfig, from which the server and its CA are taken",
-            )?,
-            certificate: certificate.clone(),
-            key: key.clone(),
-        }),
-        (None, None) => {
+    Ok(match kubernetes.identity().map_err(unusable)? {
+        config::Identity::Bootstrap(kubeconfig) => Credentials::Bootstrap {
+            kubeconfig: kubeconfig.to_owned(),
+        },
+        config::Identity::Certificate {
+            kubeconfig,
+            certificate,
+            key,
+        } => Credentials::NodeCertificate {
+            kubeconfig: kubeconfig.to_owned(),
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+        },
+        config::Identity::Own => {
             let in_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
             let own = std::env::var_os("KUBECONFIG").is_some()
                 || std::env::home_dir().is_some_and(|home| home.join(".kube/config").exists());
-            Ok(if kubeconfig.is_none() && !own && in_pod {
+            if kubernetes.kubeconfig.is_none() && !own && in_pod {
                 Credentials::InCluster
             } else {
                 Credentials::Kubeconfig {
-                    path: kubeconfig.clone(),
-                    context: context.clone(),
+                    path: kubernetes.kubeconfig.clone(),
+                    context: kubernetes.context.clone(),
                 }
-            })
-        }
-        _ => bail!("kubernetes.clientCertificate and kubernetes.clientKey go together: one of them is missing"),
-    }
-}
-
-fn serving(config: &Config) -> anyhow::Result<Serving> {
-    Ok(match config.kubelet.serving_certificate {
-        ServingCertificate::Csr => Serving::Csr,
-        ServingCertificate::SelfSigned => Serving::SelfSigned,
-        ServingCertificate::Files => {
-            let file = |file: &Option<std::path::PathBuf>, key: &str| {
-                file.clone()
-                    .with_context(|| format!("kubelet.servingCertificate is `files`, but kubelet.{key} is not set"))
-            };
-            Serving::Files {
-                certificate: file(&config.kubelet.certificate_file, "certificateFile")?,
-                key: file(&config.kubelet.key_file, "keyFile")?,
             }
         }
     })
+}
+
+fn serving(config: &Config) -> anyhow::Result<Serving> {
+    Ok(match config.kubelet.serving().map_err(unusable)? {
+        config::Serving::Csr => Serving::Csr,
+        config::Serving::SelfSigned => Serving::SelfSigned,
+        config::Serving::Files { certificate, key } => Serving::Files {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+        },
+    })
+}
+
+/// What has been said with its place when the configuration was read.
+fn unusable(mistakes: Mistakes) -> anyhow::Error {
+    let all: Vec<String> = mistakes.into_iter().map(|(key, why)| format!("{key}: {why}")).collect();
+    anyhow::anyhow!("the configuration cannot be used: {}", all.join("; "))
 }
 
 fn node(node: &Node) -> NodeSettings {
