@@ -13,6 +13,7 @@ use towline_cluster::Cluster;
 use towline_kubelet_api::{Options, Pods, Serving, serve};
 
 use super::reconcile::Shown;
+use super::sessions::ClusterSessions;
 use super::start::KubeletSettings;
 
 /// The pods of one node as the loop knows them.
@@ -87,12 +88,16 @@ pub async fn open(
         Some(IpAddr::V6(_)) => std::net::Ipv6Addr::UNSPECIFIED.into(),
         _ => Ipv4Addr::UNSPECIFIED.into(),
     };
+    let sessions = Arc::new(ClusterSessions {
+        cluster: cluster.clone(),
+        shown: shown.clone(),
+    });
     let options = Options {
         listen: SocketAddr::new(listen, port),
         certificate,
         client_ca,
         session: session.clone(),
-        sessions: None,
+        sessions: Some(sessions),
     };
     let pods = Arc::new(NodePods { shown, session: n });
     let opened = serve(options, pods, Arc::new(cluster), stop).await;

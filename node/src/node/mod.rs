@@ -9,6 +9,7 @@ mod endpoint;
 mod pace;
 mod prepare;
 mod reconcile;
+mod sessions;
 mod settings;
 mod site;
 mod start;
