@@ -42,7 +42,8 @@ nodeDefaults:
   flavours:
   - {name: wide, cpu: 3, settings: {comment: wide, walltime: "0:20:00"}}
 EOF
-    daemon node env TOWLINE_SSH_CONFIG="$dir/ssh/config" "$dir/bin/towline" node login --name "towline-$name" \
+    # (What the testbed tells the commands about its registry would be stronger than the file.)
+    daemon node env -u TOWLINE_PLAIN_HTTP TOWLINE_SSH_CONFIG="$dir/ssh/config" "$dir/bin/towline" node login --name "towline-$name" \
         --bootstrap-kubeconfig "$dir/bootstrap.kubeconfig" --state-dir "$dir/node" --config "$dir/node.yaml" \
         --address 127.0.0.1 --port "$(node_port)" "$@"
     if ! wait_for 60 node_is_settled "$node"; then
