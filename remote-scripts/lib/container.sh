@@ -13,7 +13,7 @@ container() {
 # cannot REASON CODE TEXT: the container cannot be started. The supervisor puts REASON and TEXT into its report.
 cannot() {
     clean "$3"
-    printf '%s%s%s\n' "$1" "$US" "$cleaned" >"$failed"
+    if [ -n "$failed" ]; then printf '%s%s%s\n' "$1" "$US" "$cleaned" >"$failed"; else printf '%s\n' "$cleaned" >&2; fi
     exit "$2"
 }
 
@@ -163,7 +163,11 @@ become() {
         *) command -v "$TOWLINE_WCOMMAND" >/dev/null || TOWLINE_WANT=no ;;
     esac
     [ "$TOWLINE_WANT" != no ] || {
-        printf 'ContainerCannotRun\037there is no command %s\n' "$TOWLINE_WCOMMAND" >"$TOWLINE_WFAILED"
+        if [ -n "$TOWLINE_WFAILED" ]; then
+            printf 'ContainerCannotRun\037there is no command %s\n' "$TOWLINE_WCOMMAND" >"$TOWLINE_WFAILED"
+        else
+            printf 'there is no command %s\n' "$TOWLINE_WCOMMAND" >&2
+        fi
         exit 127
     }
     # shellcheck disable=SC2086 # several words

@@ -11,6 +11,8 @@ loader=$1 hostname=$2 mode=$3
 shift 3
 pairs "$t/container/container" name kind image pull workdir read_only user || exit 70
 source=$t/container name=$p_name failed=$t/failed
+# Of a command that is entered, the container's report has nothing to say.
+[ "$mode" = run ] || failed=
 
 # Apptainer's own variables are not the image's.
 for variable in APPNAME BIND COMMAND CONTAINER ENVIRONMENT NAME NO_EVAL; do unset "APPTAINER_$variable" "SINGULARITY_$variable"; done

@@ -170,6 +170,18 @@ async fn a_container_that_does_not_run_is_said() {
         assert_eq!(error.exit_code(), Some(66), "{error}");
         assert!(error.to_string().contains("does not run"), "{error}");
     }
+    let session = cluster
+        .enter(A, "main", &["no-such-command".to_owned()], Input::None)
+        .await
+        .unwrap();
+    let (_, err) = tokio::join!(all(session.stdout), all(session.stderr));
+    assert!(String::from_utf8_lossy(&err).contains("no-such-command"), "{err:?}");
+    assert_eq!(session.end.wait().await.unwrap(), ExitStatus::Code(127));
+    let failed = machine.root().join(format!("agents/test/pods/{A}/run/main.failed"));
+    assert!(
+        std::fs::read(failed).unwrap_or_default().is_empty(),
+        "the container did not fail"
+    );
     let error = cluster.enter(A, "main", &[], Input::None).await.err().unwrap();
     assert!(!error.outcome_unknown(), "{error}");
 }
