@@ -107,7 +107,7 @@ END
         name=with-${image%%[/:]*}
         pod "$name" <<END
 imagePullSecrets: [{name: not-there}, {name: mine}]
-containers: [{name: main, image: "registry:5001/$image", imagePullPolicy: Always, command: [sh, -c, 'pwd; grep -r sesame /.singularity.d/towline 2>/dev/null; echo done']}]
+containers: [{name: main, image: "registry:5001/$image", imagePullPolicy: Always, command: [sh, -c, 'pwd; grep -r "ses[a]me" /.singularity.d/towline 2>/dev/null; echo done']}]
 END
         until_phase "$name" Succeeded
     done
