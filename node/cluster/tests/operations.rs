@@ -282,7 +282,7 @@ async fn what_cannot_be_asked_is_refused_before_it_is_sent() {
     let mut options = machine.options();
     options.batch = Some("nosuch".to_owned());
     let error = Cluster::connect(machine.remote(), options).await.unwrap_err();
-    assert!(error.to_string().contains("no batch system 'nosuch'"), "{error}");
+    assert!(error.to_string().contains("no batch system \"nosuch\""), "{error}");
 }
 
 #[tokio::test]

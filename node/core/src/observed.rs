@@ -47,7 +47,7 @@ pub struct RemotePod {
     pub over_since: Option<i64>,
     /// The last words of supervisor and batch system, where they were asked for.
     pub said: Option<String>,
-    /// When the directory itself was read last, seconds since 1970.
+    /// When the directory itself was read last, or when it began to be made, seconds since 1970.
     pub scanned_at: i64,
 }
 
@@ -162,11 +162,12 @@ impl Observed {
     }
 
     /// The submission of a pod begins. Its names are needed should its object vanish meanwhile.
-    pub fn submitting(&mut self, uid: &str, namespace: &str, name: &str) {
+    pub fn submitting(&mut self, uid: &str, namespace: &str, name: &str, now: i64) {
         let pod = self.pods.entry(uid.to_owned()).or_default();
         pod.namespace = namespace.to_owned();
         pod.name = name.to_owned();
         pod.directory = Directory::BeingMade;
+        pod.scanned_at = now;
     }
 
     /// Takes in what the submission of a pod has answered; `None`: nothing that tells.
@@ -238,7 +239,7 @@ mod tests {
 
     fn submitted(uid: &str, outcome: &Submission) -> Observed {
         let mut observed = Observed::default();
-        observed.submitting(uid, "ns", "p");
+        observed.submitting(uid, "ns", "p", 1);
         observed.submitted(uid, Some(outcome), 1);
         observed
     }
@@ -272,7 +273,7 @@ mod tests {
     #[test]
     fn a_report_that_overtakes_the_answer_of_the_submission_is_kept() {
         let mut observed = Observed::default();
-        observed.submitting("u", "ns", "p");
+        observed.submitting("u", "ns", "p", 1);
         let report = Report {
             uid: "u".into(),
             seq: 3,
@@ -297,7 +298,7 @@ mod tests {
     #[test]
     fn without_an_answer_the_directory_has_to_be_read_and_the_batch_system_is_not_believed() {
         let mut observed = Observed::default();
-        observed.submitting("u", "ns", "p");
+        observed.submitting("u", "ns", "p", 1);
         observed.listed(vec![], 2);
         observed.submitted("u", None, 3);
         observed.listed(vec![], 4);

@@ -24,6 +24,8 @@ pub const SETTLE_GONE_S: i64 = 60;
 pub const RESUBMIT_S: i64 = 180;
 /// Between looks at whether the batch system has been asked since a job has to be given up, seconds.
 const ASKED_AGAIN_S: i64 = 5;
+/// How long a submission may take before the API is told that the pod waits for it, seconds: the answer says more.
+pub const QUICK_S: i64 = 2;
 /// How long the directory of a pod stays that is gone: whoever follows a log has to read its end, seconds.
 pub const LINGER_S: i64 = 10;
 /// What a pod gets beyond its grace before its job is ended by force, seconds.
@@ -259,18 +261,20 @@ fn present(pod: &Pod, remote: Option<&RemotePod>, memo: &Memo, observed: &Observ
         .metadata
         .deletion_grace_period_seconds
         .and_then(|seconds| u64::try_from(seconds).ok());
+    let quick = remote.directory == Directory::BeingMade && now < remote.scanned_at + QUICK_S;
     let act = match () {
         () if over && terminal && deleting => Act::Delete,
         () if over => Act::Wait(None),
         () if deleting => stop(grace, own_grace(pod), memo, now),
         () if terminal => stop(None, own_grace(pod), memo, now),
+        () if quick => Act::Wait(Some(remote.scanned_at + QUICK_S)),
         () => Act::Wait(None),
     };
     let view = match () {
         () if terminal => None,
         () if over && !remote.ended() => Some(Shown::Died),
         () if remote.report.is_some() => Some(Shown::Remote),
-        () if remote.directory == Directory::BeingMade => None,
+        () if quick => None,
         () => waiting(),
     };
     Decision { act, view }
@@ -389,6 +393,9 @@ fn stop(grace: Option<u64>, own_grace: i64, memo: &Memo, now: i64) -> Act {
 /// What a pod waits for whose supervisor has not reported yet.
 fn queue_message(remote: &RemotePod) -> String {
     let Some(id) = &remote.job else {
+        if remote.directory == Directory::BeingMade {
+            return String::new();
+        }
         return "its submission had no answer, its job is being looked up".to_owned();
     };
     match &remote.queue {

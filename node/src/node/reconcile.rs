@@ -186,6 +186,10 @@ impl Reconcile {
             if self.writing.len() >= WRITES {
                 break;
             }
+            // One that has just been handed over is told about when the answer is there, or takes long.
+            if plan.submit.contains(&uid) && self.observed.pods().contains_key(&uid) {
+                continue;
+            }
             if let Some(bound) = bound.get(&uid).filter(|_| !self.writing.contains(&uid)) {
                 self.writing.insert(uid.clone());
                 self.tasks.spawn(self.hands.clone().write(uid, bound.clone(), status));
@@ -225,7 +229,7 @@ impl Reconcile {
                     let metadata = &bound.pod.metadata;
                     let text = |text: &Option<String>| text.clone().unwrap_or_default();
                     self.observed
-                        .submitting(uid, &text(&metadata.namespace), &text(&metadata.name));
+                        .submitting(uid, &text(&metadata.namespace), &text(&metadata.name), now);
                     pods.push((uid.clone(), bound.clone()));
                 }
                 Ok(()) => {}

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::watch;
 use towline_cluster::{Cluster, Error, Input, LogRange, LogStart};
-use towline_kubelet_api::{Place, Session, Sessions, Size, Streams};
+use towline_kubelet_api::{Place, Session, Sessions, Streams};
 use towline_ssh::{Duplex, ExitStatus, Terminal};
 
 use super::reconcile::Shown;
@@ -48,7 +47,7 @@ impl Sessions for ClusterSessions {
             stdin: opened.stdin.filter(|_| streams.stdin),
             stdout: streams.stdout.then_some(opened.stdout),
             stderr: (streams.stderr && !streams.tty).then_some(opened.stderr),
-            size: opened.size.map(translated),
+            size: opened.size,
             exit: Box::pin(opened.end.wait()),
         })
     }
@@ -94,20 +93,4 @@ impl Sessions for ClusterSessions {
         let node = self.node_of(&place.uid);
         self.cluster.forward(&place.uid, node.as_deref(), port).await
     }
-}
-
-/// The same sizes in the words of the other side.
-fn translated(terminal: watch::Sender<towline_ssh::Size>) -> watch::Sender<Size> {
-    let first = *terminal.borrow();
-    let (sender, mut sizes) = watch::channel(Size {
-        columns: first.columns,
-        rows: first.rows,
-    });
-    tokio::spawn(async move {
-        while sizes.changed().await.is_ok() {
-            let Size { columns, rows } = *sizes.borrow_and_update();
-            terminal.send_replace(towline_ssh::Size { columns, rows });
-        }
-    });
-    sender
 }

@@ -413,7 +413,7 @@ proptest! {
 #[test]
 fn a_second_submission_of_the_same_answer_changes_nothing() {
     let mut seen = observed(None);
-    seen.submitting("u", "ns", "p");
+    seen.submitting("u", "ns", "p", 9);
     seen.submitted("u", Some(&Submission::Submitted { job: "7".into() }), 5);
     seen.submitted("u", Some(&Submission::Exists { job: None }), 6);
     assert_eq!(seen.pods()["u"].job.as_deref(), Some("7"));
@@ -422,13 +422,16 @@ fn a_second_submission_of_the_same_answer_changes_nothing() {
 #[test]
 fn a_pod_that_vanishes_while_it_is_submitted_is_ended_afterwards() {
     let mut seen = observed(None);
-    seen.submitting("u", "ns", "p");
+    seen.submitting("u", "ns", "p", 9);
     let busy = Memo {
         busy: true,
         ..Memo::default()
     };
     assert_eq!(run(None, &seen, busy.clone(), 10), Plan::default());
-    assert_eq!(run(Some(pending()), &seen, busy, 10), Plan::default());
+    let quick = run(Some(pending()), &seen, busy.clone(), 10);
+    assert!(quick.statuses.is_empty() && quick.wake_at == Some(9 + QUICK_S));
+    let slow = run(Some(pending()), &seen, busy, 9 + QUICK_S);
+    assert_eq!(slow.statuses[0].1.phase.as_deref(), Some("Pending"));
     seen.submitted("u", Some(&Submission::Submitted { job: "7".into() }), 11);
     assert_eq!(run(None, &seen, Memo::default(), 12).confirm, ["u"]);
     let gone = Memo {
@@ -441,7 +444,7 @@ fn a_pod_that_vanishes_while_it_is_submitted_is_ended_afterwards() {
 #[test]
 fn after_a_submission_without_an_answer_the_directory_decides() {
     let mut seen = observed(None);
-    seen.submitting("u", "ns", "p");
+    seen.submitting("u", "ns", "p", 9);
     seen.submitted("u", None, 10);
     let plan = run(Some(pending()), &seen, Memo::default(), 11);
     assert!(plan.rescan == ["u"] && plan.submit.is_empty());

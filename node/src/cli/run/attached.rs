@@ -214,7 +214,8 @@ impl Attached {
 
     fn submitted(&mut self, bundle: &Bundle, outcome: Option<&Submission>) {
         let now = output::now();
-        self.observed.submitting(&bundle.uid, &bundle.namespace, &bundle.name);
+        self.observed
+            .submitting(&bundle.uid, &bundle.namespace, &bundle.name, now);
         self.observed.submitted(&bundle.uid, outcome, now);
         if let Some(Submission::Refused { retry, reason, text }) = outcome {
             if *retry {
