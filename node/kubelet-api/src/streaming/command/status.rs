@@ -78,16 +78,19 @@ mod tests {
     #[test]
     fn an_exit_code_is_told_as_the_kubelet_tells_it() {
         let code = Ending::of(&ExitStatus::Code(7));
+        let object = |bytes: Vec<u8>| serde_json::from_slice::<serde_json::Value>(&bytes).unwrap();
         assert_eq!(
-            String::from_utf8(code.bytes(true)).unwrap(),
-            r#"{"details":{"causes":[{"message":"7","reason":"ExitCode"}]},"message":"command terminated with non-zero exit code: exit status 7","metadata":{},"reason":"NonZeroExitCode","status":"Failure"}"#
+            object(code.bytes(true)),
+            json!({"metadata": {}, "status": "Failure", "reason": "NonZeroExitCode",
+                "message": "command terminated with non-zero exit code: exit status 7",
+                "details": {"causes": [{"reason": "ExitCode", "message": "7"}]}})
         );
         assert_eq!(
             code.bytes(false),
             b"command terminated with non-zero exit code: exit status 7"
         );
         let success = Ending::of(&ExitStatus::Code(0));
-        assert_eq!(success.bytes(true), br#"{"metadata":{},"status":"Success"}"#);
+        assert_eq!(object(success.bytes(true)), json!({"metadata": {}, "status": "Success"}));
         assert_eq!(success.bytes(false), b"");
     }
 
