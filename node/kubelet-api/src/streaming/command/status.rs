@@ -90,7 +90,10 @@ mod tests {
             b"command terminated with non-zero exit code: exit status 7"
         );
         let success = Ending::of(&ExitStatus::Code(0));
-        assert_eq!(object(success.bytes(true)), json!({"metadata": {}, "status": "Success"}));
+        assert_eq!(
+            object(success.bytes(true)),
+            json!({"metadata": {}, "status": "Success"})
+        );
         assert_eq!(success.bytes(false), b"");
     }
 
