@@ -102,7 +102,10 @@ feed() {
     reader=
     pause=0.2
     while [ "$input" = open ]; do
-        sleep "$pause" 2>/dev/null || sleep 1
+        # (Beside, so that a TERM ends it at once.)
+        sleep "$pause" 2>/dev/null &
+        reader=$!
+        wait "$reader" || sleep 1
         pause=5
         printf '%s:n 0\n' "$token" 2>/dev/null >&2 || break
     done
