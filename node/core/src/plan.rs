@@ -230,10 +230,8 @@ fn present(pod: &Pod, remote: Option<&RemotePod>, memo: &Memo, observed: &Observ
             () => missing(pod, memo, deleting, now),
         };
     };
-    let waiting = || {
-        Some(Shown::Waiting {
-            message: queue_message(remote),
-        })
+    let waiting = || Shown::Waiting {
+        message: queue_message(remote),
     };
     let over = match over(remote, observed, now) {
         Over::Yes => true,
@@ -251,7 +249,7 @@ fn present(pod: &Pod, remote: Option<&RemotePod>, memo: &Memo, observed: &Observ
             let unread = remote.directory == Directory::Unread && !terminal;
             return Decision {
                 act: Act::Rescan,
-                view: unread.then(waiting).flatten(),
+                view: unread.then(waiting),
             };
         }
         Over::Unsubmitted if deleting || terminal => true,
@@ -275,7 +273,7 @@ fn present(pod: &Pod, remote: Option<&RemotePod>, memo: &Memo, observed: &Observ
         () if over && !remote.ended() => Some(Shown::Died),
         () if remote.report.is_some() => Some(Shown::Remote),
         () if quick => None,
-        () => waiting(),
+        () => Some(waiting()),
     };
     Decision { act, view }
 }

@@ -149,7 +149,7 @@ impl Reconcile {
     fn act(&mut self, plan: Plan, bound: Option<&BTreeMap<String, BoundPod>>, now: i64) {
         let nobody = BTreeMap::new();
         let bound = bound.unwrap_or(&nobody);
-        self.submit(&plan, bound, now);
+        let handed_over = self.submit(&plan.submit, bound, now);
         let batches = [
             (plan.cancel, false),
             (plan.kill.into_iter().map(|uid| (uid, None)).collect(), true),
@@ -187,7 +187,7 @@ impl Reconcile {
                 break;
             }
             // One that has just been handed over is told about when the answer is there, or takes long.
-            if plan.submit.contains(&uid) && self.observed.pods().contains_key(&uid) {
+            if handed_over.contains(&uid) {
                 continue;
             }
             if let Some(bound) = bound.get(&uid).filter(|_| !self.writing.contains(&uid)) {
@@ -197,9 +197,10 @@ impl Reconcile {
         }
     }
 
-    fn submit(&mut self, plan: &Plan, bound: &BTreeMap<String, BoundPod>, now: i64) {
-        if plan.submit.is_empty() || self.submissions >= SUBMISSIONS {
-            return;
+    /// Submits what fits into one submission. Returns whose submission has begun.
+    fn submit(&mut self, planned: &[String], bound: &BTreeMap<String, BoundPod>, now: i64) -> BTreeSet<String> {
+        if planned.is_empty() || self.submissions >= SUBMISSIONS {
+            return BTreeSet::new();
         }
         let mut used: Vec<BTreeMap<String, u64>> = vec![BTreeMap::new(); self.hands.nodes.len()];
         for (uid, bound) in bound {
@@ -208,7 +209,7 @@ impl Reconcile {
                 prepare::count(&bound.pod, &mut used[bound.session]);
             }
         }
-        let mut chosen: Vec<&String> = plan.submit.iter().collect();
+        let mut chosen: Vec<&String> = planned.iter().collect();
         // Who came first is submitted first.
         chosen.sort_by_key(|uid| {
             bound
@@ -235,11 +236,13 @@ impl Reconcile {
                 Ok(()) => {}
             }
         }
+        let handed_over = pods.iter().map(|(uid, _)| uid.clone()).collect();
         if !pods.is_empty() {
             tracing::debug!(pods = pods.len(), now, "submitting");
             self.submissions += 1;
             self.tasks.spawn(self.hands.clone().submit(pods));
         }
+        handed_over
     }
 
     /// Asks the cluster whatever is due.

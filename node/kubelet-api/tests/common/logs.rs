@@ -10,6 +10,8 @@ use towline_cluster::{Error, LogIndex, LogRange, LogStart};
 use towline_kubelet_api::{LogSource, LogStream};
 use towline_ssh::ExitStatus;
 
+use super::Counted;
+
 /// The log of every container.
 #[derive(Default)]
 pub struct Memory {
@@ -98,21 +100,6 @@ impl LogSource for Memory {
             follows.poll_recv(context)
         });
         Ok(pieces.chain(rest).boxed())
-    }
-}
-
-struct Counted(watch::Sender<usize>);
-
-impl Counted {
-    fn new(count: watch::Sender<usize>) -> Self {
-        count.send_modify(|count| *count += 1);
-        Self(count)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.send_modify(|count| *count -= 1);
     }
 }
 

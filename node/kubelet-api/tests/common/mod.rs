@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 
 use k8s_openapi::api::core::v1::Pod;
 use tempfile::TempDir;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use towline_apiserver::{Credentials, Session};
 use towline_kubelet_api::{Error, LogSource, Options, Pods, Serving, Sessions, serve};
@@ -25,6 +26,22 @@ use sessions::Here;
 
 /// The node's name.
 pub const NODE: &str = "hpc";
+
+/// Something that is open, counted for as long as it is.
+pub struct Counted(watch::Sender<usize>);
+
+impl Counted {
+    pub fn new(count: watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
 
 /// Pods that a test puts there.
 #[derive(Default)]

@@ -13,6 +13,8 @@ use towline_cluster::Error;
 use towline_kubelet_api::{Place, Session, Sessions, Streams};
 use towline_ssh::{Duplex, ExitStatus, Size};
 
+use super::Counted;
+
 /// Everything is possible in it.
 #[derive(Default)]
 pub struct Here {
@@ -145,21 +147,6 @@ fn terminal(counted: Counted) -> Session {
                 }
             }
         }),
-    }
-}
-
-struct Counted(watch::Sender<usize>);
-
-impl Counted {
-    fn new(count: watch::Sender<usize>) -> Self {
-        count.send_modify(|count| *count += 1);
-        Self(count)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.send_modify(|count| *count -= 1);
     }
 }
 
