@@ -100,7 +100,9 @@ struct Started {
 impl Started {
     async fn until(self, cancel: &CancellationToken) -> anyhow::Result<()> {
         let failed = select_all(self.keepers.iter().map(|keeper| Box::pin(keeper.failed())));
+        // Told to end, the loop ends as well: that is no failure, whichever is seen first.
         let result = tokio::select! {
+            biased;
             () = cancel.cancelled() => Ok(()),
             (error, _, _) = failed => Err(anyhow::Error::new(error).context("a node can be kept no longer")),
             ended = self.worker => Err(match ended {
