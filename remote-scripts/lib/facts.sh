@@ -2,7 +2,14 @@
 # shellcheck shell=sh
 
 # has COMMAND: its path, or no.
-has() { command -v "$1" || echo no; }
+has() { if find_program "$1"; then echo "$program"; else echo no; fi; }
+
+# apptainer: sets $program to it and $version to its version; false if it is not there.
+apptainer() {
+    find_program apptainer || find_program singularity || return
+    version=$("$program" --version 2>/dev/null)
+    version=${version##* }
+}
 
 # login_facts SCRIPTS ROOT: about the login node.
 login_facts() {
@@ -14,9 +21,8 @@ login_facts() {
     row fact kernel "$(uname -r)"
     row fact machine "$(uname -m)"
     for tool in tar timeout awk setsid curl; do row fact "$tool" "$(has "$tool")"; done
-    apptainer=$(command -v apptainer || command -v singularity) &&
-        apptainer=$("$apptainer" --version 2>/dev/null) && apptainer=${apptainer##* }
-    row fact apptainer "${apptainer:-no}"
+    apptainer || version=no
+    row fact apptainer "${version:-no}"
 }
 
 yes_no() { if "$@" >/dev/null 2>&1; then echo yes; else echo no; fi; }
@@ -30,15 +36,13 @@ node_facts() {
     row fact subuid "$(yes_no unshare -U --map-auto --map-root-user true)"
     row fact tun "$(yes_no test -w /dev/net/tun)"
     row fact fuse "$(yes_no test -w /dev/fuse)"
-    apptainer=$(command -v apptainer || command -v singularity) || apptainer=
-    if [ "$apptainer" ]; then
-        version=$("$apptainer" --version 2>/dev/null)
-        row fact apptainer "${version##* }"
+    if apptainer; then
+        row fact apptainer "$version"
         # The smallest image there is: a directory with nothing but this node's own programs in it.
         try=$(mktemp -d)
         mkdir -p "$try/bin" "$try/proc" "$try/sys" "$try/dev" "$try/tmp" "$try/etc"
         # shellcheck disable=SC2046
-        said=$("$apptainer" -s exec --containall --no-home $(binds) "$try" /bin/true 2>&1 </dev/null) && said=yes
+        said=$("$program" -s exec --containall --no-home $(binds) "$try" /bin/true 2>&1 </dev/null) && said=yes
         clean "${said:-no}"
         row fact runtime_works "$cleaned"
         rm -rf "$try"
