@@ -61,6 +61,10 @@ is_number() {
     esac
 }
 
+# What the file `container` of a container may say (see README.md).
+# shellcheck disable=SC2034
+container_keys='name kind image pull workdir read_only user restart restart_rules message stop_signal'
+
 # pairs FILE KEY…: reads lines key=value into variables p_KEY; keys that are absent become empty, others are refused.
 pairs() {
     pairs_file=$1

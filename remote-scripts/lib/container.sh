@@ -5,7 +5,8 @@
 # shellcheck disable=SC2034
 container() {
     pod=$1 source=$2
-    pairs "$source/container" name kind image pull workdir read_only user || exit 70
+    # shellcheck disable=SC2086 # several words
+    pairs "$source/container" $container_keys || exit 70
     name=$p_name workdir=$p_workdir read_only=$p_read_only user=${p_user:-root} failed=$pod/run/$p_name.failed
     is_name "$name" || fail "$source/container has no name"
 }

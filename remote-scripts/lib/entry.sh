@@ -9,7 +9,8 @@ t=/.singularity.d/towline
 . "$t/lib/container.sh"
 loader=$1 hostname=$2 mode=$3
 shift 3
-pairs "$t/container/container" name kind image pull workdir read_only user || exit 70
+# shellcheck disable=SC2086 # several words
+pairs "$t/container/container" $container_keys || exit 70
 source=$t/container name=$p_name failed=$t/failed
 # Of a command that is entered, the container's report has nothing to say.
 [ "$mode" = run ] || failed=
