@@ -8,8 +8,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -26,8 +24,6 @@ use crate::{Error, Session};
 const CONTROLLER: &str = "towline.dev/node";
 /// Events that wait to be sent.
 const QUEUE: usize = 2048;
-/// Events that are being sent.
-const PARALLEL: usize = 8;
 /// The API server's limit.
 const LONGEST_MESSAGE: usize = 1024;
 /// How long a repetition raises the count of the first.
@@ -69,6 +65,8 @@ struct Sentence {
     kind: Kind,
     reason: String,
     message: String,
+    /// When.
+    at: Timestamp,
 }
 
 impl Recorder {
@@ -117,6 +115,7 @@ impl Recorder {
             kind,
             reason: reason.to_owned(),
             message: shortened(message),
+            at: Timestamp::now(),
         };
         if let Err(error) = self.queue.try_send((session.clone(), sentence)) {
             let count = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
@@ -138,25 +137,18 @@ fn shortened(message: &str) -> String {
     format!("{}…", &message[..end])
 }
 
+/// One after the other, in the order in which they were said, and behind the statuses of the pods: in a burst of pods
+/// these are what everybody waits for.
 async fn work(mut queue: mpsc::Receiver<(Session, Sentence)>) {
     let mut memory = Memory::default();
-    let mut sending = FuturesUnordered::new();
-    loop {
-        tokio::select! {
-            Some(()) = sending.next(), if !sending.is_empty() => {}
-            item = queue.recv(), if sending.len() < PARALLEL => {
-                let Some((session, sentence)) = item else { break };
-                if let Some(event) = memory.hear(&session, &sentence, Timestamp::now()) {
-                    sending.push(async move {
-                        if let Err(error) = send(&session, &event).await {
-                            debug!(node = session.node(), "an event was not published: {error}");
-                        }
-                    });
-                }
+    while let Some((session, sentence)) = queue.recv().await {
+        if let Some(event) = memory.hear(&session, &sentence, sentence.at) {
+            session.give_way().await;
+            if let Err(error) = send(&session, &event).await {
+                debug!(node = session.node(), "an event was not published: {error}");
             }
         }
     }
-    while sending.next().await.is_some() {}
 }
 
 /// Creates an event, or raises the count of the one that exists.
@@ -311,6 +303,7 @@ mod tests {
             kind: Kind::Normal,
             reason: "Pulled".to_owned(),
             message: message.to_owned(),
+            at: at(0),
         }
     }
 

@@ -41,6 +41,7 @@ pub async fn write(session: &Session, pod: &Pod, status: &PodStatus) -> Result<W
     let what = format!("patch the status of pod {namespace}/{name}");
     let result = {
         let _place = session.place().await;
+        session.tells();
         session
             .call(&what, api.patch_status(name, &PatchParams::default(), &patch))
             .await

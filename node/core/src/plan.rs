@@ -24,7 +24,8 @@ pub const SETTLE_GONE_S: i64 = 60;
 pub const RESUBMIT_S: i64 = 180;
 /// Between looks at whether the batch system has been asked since a job has to be given up, seconds.
 const ASKED_AGAIN_S: i64 = 5;
-/// How long a submission may take before the API is told that the pod waits for it, seconds: the answer says more.
+/// How long a pod may wait for its submission, a submission for its answer, and a job for its start before the API is told
+/// so, seconds: in a burst of pods, most of that is over by then, and each status costs the API server more than it says.
 pub const QUICK_S: i64 = 2;
 /// How long the directory of a pod stays that is gone: whoever follows a log has to read its end, seconds.
 pub const LINGER_S: i64 = 10;
@@ -143,7 +144,10 @@ impl Plan {
             _ if memo.busy => {}
             _ if memo.pause_until > now => wake(memo.pause_until),
             Act::Delete if memo.released => {}
-            Act::Submit => self.submit.push(uid),
+            Act::Submit(at) => {
+                at.into_iter().for_each(wake);
+                self.submit.push(uid);
+            }
             Act::Cancel(grace) => self.cancel.push((uid, grace)),
             Act::Kill => self.kill.push(uid),
             Act::Forget => self.forget.push(uid),
@@ -158,7 +162,8 @@ impl Plan {
 enum Act {
     /// Nothing; look again at that time at the latest.
     Wait(Option<i64>),
-    Submit,
+    /// Submit it; if that cannot be now, look again at that time at the latest.
+    Submit(Option<i64>),
     Cancel(Option<u64>),
     Kill,
     Forget,
@@ -259,7 +264,8 @@ fn present(pod: &Pod, remote: Option<&RemotePod>, memo: &Memo, observed: &Observ
         .metadata
         .deletion_grace_period_seconds
         .and_then(|seconds| u64::try_from(seconds).ok());
-    let quick = remote.directory == Directory::BeingMade && now < remote.scanned_at + QUICK_S;
+    // The answer to its submission, and then its first report, say more in a moment.
+    let quick = remote.directory != Directory::Unread && remote.queue.is_none() && now < remote.scanned_at + QUICK_S;
     let act = match () {
         () if over && terminal && deleting => Act::Delete,
         () if over => Act::Wait(None),
@@ -303,13 +309,17 @@ fn missing(pod: &Pod, memo: &Memo, deleting: bool, now: i64) -> Decision {
         .as_ref()
         .map(|obstacle| obstacle.message.clone())
         .unwrap_or_default();
+    let created = pod.metadata.creation_timestamp.as_ref().map(|time| time.0.as_second());
+    let quick = created
+        .map(|created| created + QUICK_S)
+        .filter(|due| now < *due && memo.obstacle.is_none());
     let act = match &memo.obstacle {
         Some(obstacle) if obstacle.not_before > now => Act::Wait(Some(obstacle.not_before)),
-        _ => Act::Submit,
+        _ => Act::Submit(quick),
     };
     Decision {
         act,
-        view: Some(Shown::Waiting { message }),
+        view: quick.is_none().then_some(Shown::Waiting { message }),
     }
 }
 

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use k8s_openapi::api::core::v1::Node;
 use kube::{Api, Client, Config};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::info;
 
@@ -22,6 +23,11 @@ pub(crate) const REQUEST: Duration = Duration::from_secs(30);
 /// Requests under way at once per node, watches and leases apart. Each takes a connection of its own (HTTP/1.1), so this
 /// bounds memory here and load there; more in parallel makes a burst no faster.
 const PARALLEL: usize = 32;
+
+/// How long after a status more of them are likely.
+const TELLING: Duration = Duration::from_millis(250);
+/// How long what matters less waits then.
+const GIVE_WAY: Duration = Duration::from_millis(100);
 
 /// A connection to the API server in the name of one virtual node. Cheap to clone.
 #[derive(Clone)]
@@ -39,6 +45,8 @@ pub(crate) struct Inner {
     config: Mutex<Option<Config>>,
     generation: watch::Sender<u64>,
     requests: Semaphore,
+    /// When a status was last written.
+    told: Mutex<Option<Instant>>,
     /// Ends with the last clone of the session.
     rotation: Mutex<Option<AbortOnDropHandle<()>>>,
 }
@@ -114,6 +122,7 @@ impl Session {
             config: Mutex::new(None),
             generation: watch::Sender::new(0),
             requests: Semaphore::new(PARALLEL),
+            told: Mutex::new(None),
             rotation: Mutex::new(None),
         };
         Self { inner: Arc::new(inner) }
@@ -223,6 +232,24 @@ impl Session {
         self.inner.requests.acquire().await.ok()
     }
 
+    /// A status is being written.
+    pub(crate) fn tells(&self) {
+        *self.told() = Some(Instant::now());
+    }
+
+    /// Lets statuses go first: waits a moment if some are being written. Not longer, so that what matters less is done in
+    /// the end, however many there are.
+    pub(crate) async fn give_way(&self) {
+        let telling = self.told().is_some_and(|at| at.elapsed() < TELLING);
+        if telling {
+            tokio::time::sleep(GIVE_WAY).await;
+        }
+    }
+
+    fn told(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.inner.told.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
     /// Runs a request with a time limit and says in its error what it was.
     ///
     /// # Errors
@@ -277,6 +304,24 @@ pub(crate) fn client(config: &Config, server: &str) -> Result<Client, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_matters_less_waits_a_moment_while_statuses_are_written() {
+        let (service, _) =
+            tower_test::mock::pair::<http::Request<kube::client::Body>, http::Response<kube::client::Body>>();
+        let session = Session::for_test("hpc", Client::new(service, "default"), Path::new("/"));
+        let waited = async || {
+            let begun = Instant::now();
+            session.give_way().await;
+            begun.elapsed()
+        };
+        assert_eq!(waited().await, Duration::ZERO);
+        session.tells();
+        assert!(waited().await >= GIVE_WAY, "behind the statuses");
+        assert!(waited().await < TELLING, "but not for ever");
+        tokio::time::advance(TELLING).await;
+        assert_eq!(waited().await, Duration::ZERO);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_that_hangs_is_an_error_that_says_which() {

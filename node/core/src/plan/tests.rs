@@ -479,3 +479,42 @@ fn a_job_is_given_up_only_by_a_batch_system_that_still_answers() {
     seen.listed(vec![], at);
     assert_eq!(run(Some(pending()), &seen, Memo::default(), at).rescan, ["u"]);
 }
+
+#[test]
+fn a_young_pod_is_told_about_when_there_is_something_to_tell_or_it_takes_long() {
+    let mut young = pending();
+    young.metadata.creation_timestamp = Some(status::time(100));
+    let at_once = run(Some(young.clone()), &observed(None), Memo::default(), 101);
+    assert!(at_once.submit == ["u"] && at_once.statuses.is_empty());
+    assert_eq!(at_once.wake_at, Some(100 + QUICK_S));
+    let late = run(Some(young.clone()), &observed(None), Memo::default(), 100 + QUICK_S);
+    assert!(late.submit == ["u"] && late.statuses.len() == 1);
+    let refused = Memo {
+        obstacle: Some(Obstacle {
+            reason: "QueueLimit".into(),
+            message: "full".into(),
+            times: 1,
+            not_before: 200,
+        }),
+        ..Memo::default()
+    };
+    assert_eq!(
+        run(Some(young.clone()), &observed(None), refused, 101).statuses.len(),
+        1
+    );
+
+    let seen = observed(Some(RemotePod {
+        scanned_at: 101,
+        ..with_job()
+    }));
+    let submitted = run(Some(young.clone()), &seen, Memo::default(), 102);
+    assert!(submitted.statuses.is_empty() && submitted.wake_at == Some(101 + QUICK_S));
+    assert_eq!(
+        run(Some(young.clone()), &seen, Memo::default(), 101 + QUICK_S)
+            .statuses
+            .len(),
+        1
+    );
+    let queued = listed(seen, JobState::Pending, 102);
+    assert_eq!(run(Some(young), &queued, Memo::default(), 102).statuses.len(), 1);
+}
