@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{NodeAddress, NodeSystemInfo, Taint};
+use k8s_openapi::api::core::v1::{ContainerImage, NodeAddress, NodeSystemInfo, Taint};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 /// What a node says about itself; a new value on the keeper's channel becomes visible in the API within seconds.
@@ -25,6 +25,8 @@ pub struct NodeDescription {
     pub addresses: Vec<NodeAddress>,
     /// Port of the kubelet endpoint.
     pub kubelet_port: i32,
+    /// Container images that are prepared; `None`: not known, what is there stays.
+    pub images: Option<Vec<ContainerImage>>,
     /// Versions and ids.
     pub node_info: NodeSystemInfo,
     /// Conditions beside the kubelet's own five, or in place of one of them.

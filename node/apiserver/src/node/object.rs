@@ -41,6 +41,7 @@ pub(crate) fn create(name: &str, instance: &str, description: &NodeDescription, 
             allocatable: Some(description.allocatable.clone()),
             conditions: conditions::changed(&[], &specs, now),
             daemon_endpoints: Some(endpoints(description)),
+            images: description.images.clone(),
             node_info: Some(description.node_info.clone()),
             ..NodeStatus::default()
         }),
@@ -147,6 +148,9 @@ pub(crate) fn status_patch(
         let mut addresses: Vec<Value> = description.addresses.iter().map(|address| json!(address)).collect();
         addresses.push(json!({"$patch": "replace"}));
         patch.insert("addresses".to_owned(), Value::Array(addresses));
+    }
+    if let Some(images) = description.images.as_ref().filter(|images| have.images.as_ref() != Some(images)) {
+        patch.insert("images".to_owned(), json!(images));
     }
     for (field, have, want) in [
         ("nodeInfo", json!(have.node_info), json!(description.node_info)),
@@ -384,6 +388,23 @@ mod tests {
         let patch = status_patch(&node, &changed, &[], now()).unwrap();
         assert_eq!(patch["status"]["capacity"], json!({"nvidia.com/gpu": null}));
         assert!(patch["status"].get("conditions").is_none());
+    }
+
+    #[test]
+    fn images_are_told_when_they_are_known() {
+        let mut node = node();
+        let image = |name: &str| k8s_openapi::api::core::v1::ContainerImage {
+            names: Some(vec![name.to_owned()]),
+            size_bytes: Some(5),
+        };
+        node.status.as_mut().unwrap().images = Some(vec![image("old")]);
+        let mut changed = description();
+        assert_eq!(status_patch(&node, &changed, &[], now()), None);
+        changed.images = Some(vec![image("old")]);
+        assert_eq!(status_patch(&node, &changed, &[], now()), None);
+        changed.images = Some(vec![image("new")]);
+        let patch = status_patch(&node, &changed, &[], now()).unwrap();
+        assert_eq!(patch["status"]["images"], json!([{"names": ["new"], "sizeBytes": 5}]));
     }
 
     #[test]
