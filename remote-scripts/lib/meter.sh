@@ -1,0 +1,201 @@
+# Sourced by pod/supervisor, for its sampler: what the pod's containers use, written into the file `usage` of the pod's
+# directory. The shell itself reads it from /proc and from the job's cgroup: no process is started for it, however long a
+# pod runs. The first figures are there after two seconds, the next ones at growing intervals, up to 15 s.
+#
+# A container is its first process with all that descend from it. Where the container has a PID namespace of its own, its
+# first process is PID 1 there, so that the runtime's own processes do not count. Processor time of children that have
+# ended is in their parents' figures. Memory is that which is not backed by files (rss), and for the working set also the
+# largest share of files and shared memory that one of the processes has: summing those up would count pages repeatedly.
+# shellcheck shell=sh
+
+# meter_setup: finds out what there is to be read. Without it nothing is metered.
+meter_setup() {
+    metered=$LF meter_in=2 meter_pause=2 meter_page='' meter_cpu='' meter_memory='' meter_version=''
+    [ -n "$uptime" ] && [ -r "/proc/$$/task/$$/children" ] || return 0
+    # Ranks run on all nodes of the job and descend from the batch system: what could be seen of them here would be a part.
+    n=0 meter_ranked=' '
+    while [ "$n" -lt "$count" ]; do
+        n=$((n + 1))
+        eval "[ -z \"\${c_ranks_$n-}\" ] || meter_ranked=\$meter_ranked\$c_name_$n' '"
+    done
+    while read -r meter_key meter_value _; do
+        if [ "$meter_key" = KernelPageSize: ]; then
+            meter_page=$((meter_value * 1024))
+            break
+        fi
+    done 2>/dev/null </proc/self/smaps
+    [ "$meter_ranked" != ' ' ] || meter_cgroups /proc/self/cgroup /sys/fs/cgroup
+}
+
+# meter_cgroups FILE ROOT: of the cgroups that FILE names, finds those of the job $job alone below ROOT, by their name (any
+# other one may be the whole node's). Sets $meter_cpu and $meter_memory.
+meter_cgroups() {
+    while IFS=: read -r _ meter_key meter_value; do
+        case $meter_value/ in
+            */job_"$job"/*) meter_value=${meter_value%%/job_"$job"/*} ;;
+            *) continue ;;
+        esac
+        meter_value=${meter_value%/job_"$job"}/job_$job
+        case ,$meter_key, in
+            # (Version 2: both in one; the batch system may have enabled one of them only.)
+            ,,)
+                [ ! -r "$2$meter_value/cpu.stat" ] || meter_cpu=$2$meter_value
+                [ ! -r "$2$meter_value/memory.current" ] || meter_memory=$2$meter_value
+                ;;
+            *,memory,*) [ ! -r "$2/memory$meter_value/memory.stat" ] || meter_memory=$2/memory$meter_value ;;
+            *,cpuacct,*) [ ! -r "$2/cpuacct$meter_value/cpuacct.usage" ] || meter_cpu=$2/cpuacct$meter_value ;;
+        esac
+    done 2>/dev/null <"$1"
+}
+
+# meter_job: sets $meter_row to the job's figures from its cgroup, CPU_NS␟WORKING_SET␟RSS, or to nothing.
+meter_job() {
+    meter_row=''
+    [ -n "$meter_cpu" ] && [ -n "$meter_memory" ] || return 0
+    meter_ns='' meter_used='' meter_cached='' meter_rss=''
+    if [ -r "$meter_cpu/cpuacct.usage" ]; then
+        read -r meter_ns <"$meter_cpu/cpuacct.usage"
+    else
+        while read -r meter_key meter_value; do
+            if [ "$meter_key" = usage_usec ]; then
+                meter_ns=$((meter_value * 1000))
+                break
+            fi
+        done <"$meter_cpu/cpu.stat"
+    fi
+    if [ -r "$meter_memory/memory.current" ]; then
+        read -r meter_used <"$meter_memory/memory.current"
+    else
+        read -r meter_used <"$meter_memory/memory.usage_in_bytes"
+    fi
+    while read -r meter_key meter_value; do
+        case $meter_key in
+            anon | total_rss) meter_rss=$meter_value ;;
+            inactive_file | total_inactive_file) meter_cached=$meter_value ;;
+        esac
+    done <"$meter_memory/memory.stat"
+    is_number "$meter_ns" && is_number "$meter_used" && is_number "$meter_rss" && is_number "$meter_cached" || return 0
+    # As a kubelet defines it: all that is used, but for files that were read long ago.
+    meter_used=$((meter_used > meter_cached ? meter_used - meter_cached : 0))
+    meter_row=$meter_ns$US$meter_used$US$meter_rss
+} 2>/dev/null
+
+# meter_children PID: adds its children to $queue.
+meter_children() {
+    for meter_list in "/proc/$1/task/"*/children; do
+        meter_value=''
+        # (The file has no line end, so read always fails.)
+        read -r meter_value <"$meter_list"
+        queue=$queue${meter_value:+"$meter_value "}
+    done
+} 2>/dev/null
+
+# meter_first PID: sets $first to the container's PID 1, in a namespace of its own; false, and PID itself, if there is none.
+meter_first() {
+    first=$1 queue="$1 " meter_looked=0
+    # The runtime puts few processes before it.
+    while [ -n "$queue" ] && [ "$meter_looked" -lt 4 ]; do
+        process=${queue%% *} queue=${queue#* } meter_looked=$((meter_looked + 1))
+        while read -r meter_key meter_value; do
+            [ "$meter_key" = NSpid: ] || continue
+            case $meter_value in
+                *[!0-9]1)
+                    first=$process
+                    return 0
+                    ;;
+            esac
+            break
+        done <"/proc/$process/status"
+        meter_children "$process"
+    done
+    return 1
+} 2>/dev/null
+
+# meter_processes PID: sets $cpu_ns, $anonymous and $working_set (bytes) and $processes: it and all its descendants.
+meter_processes() {
+    queue="$1 " cpu_ns=0 anonymous=0 meter_most=0 processes=0
+    while [ -n "$queue" ]; do
+        process=${queue%% *} queue=${queue#* }
+        meter_stat=''
+        read -r meter_stat <"/proc/$process/stat"
+        # The name, the second field, is in parentheses and may hold anything.
+        meter_stat=${meter_stat##*) }
+        # shellcheck disable=SC2086 # numbers
+        set -- $meter_stat
+        [ $# -gt 14 ] || continue
+        shift 11
+        processes=$((processes + 1))
+        # Its own time, and that of children that it has waited for, in hundredths of a second.
+        cpu_ns=$((cpu_ns + ($1 + $2 + $3 + $4) * 10000000))
+        if [ "$1$2" = 00 ] && read -r meter_value _ <"/proc/$process/schedstat" && is_number "$meter_value"; then
+            # One that mostly waits would seem to use nothing at all.
+            [ "$meter_value" -ge 20000000 ] || cpu_ns=$((cpu_ns + meter_value))
+        fi
+        if read -r _ meter_value meter_shared _ <"/proc/$process/statm"; then
+            anonymous=$((anonymous + (meter_value - meter_shared) * meter_page))
+            meter_shared=$((meter_shared * meter_page))
+            [ "$meter_shared" -le "$meter_most" ] || meter_most=$meter_shared
+        fi
+        meter_children "$process"
+    done
+    working_set=$((anonymous + meter_most))
+} 2>/dev/null
+
+# meter_container NAME RUN PID: adds its row, and remembers what the next one needs. A total never goes back, even if a
+# process ends whose time is then in nobody's figures.
+meter_container() {
+    first='' meter_before=- meter_since=-
+    case $metered in
+        *"$LF$1 $2 $3 "*)
+            meter_known=${metered#*"$LF$1 $2 $3 "}
+            meter_known=${meter_known%%"$LF"*}
+            first=${meter_known%% *} meter_known=${meter_known#* }
+            meter_before=${meter_known%% *} meter_since=${meter_known#* }
+            ;;
+    esac
+    meter_keep=1
+    [ -n "$first" ] && [ "$first" != - ] || meter_first "$3" || meter_keep=
+    meter_processes "$first"
+    [ "$processes" -gt 0 ] || return 0
+    [ "$meter_before" = - ] || [ "$cpu_ns" -ge "$meter_before" ] || cpu_ns=$meter_before
+    line "container$US$1$US$2$US$cpu_ns$US$working_set$US$anonymous$US$processes$US$meter_since$US$meter_before"
+    [ -n "$meter_keep" ] || first=-
+    meter_next="$meter_next$1 $2 $3 $first $cpu_ns $meter_time$LF"
+}
+
+# meter: called once a second; writes down the figures of the running containers when it is time.
+meter() {
+    meter_in=$((meter_in - 1))
+    [ "$meter_in" -le 0 ] && [ -n "$meter_page" ] || return 0
+    meter_pause=$((meter_pause < 8 ? meter_pause * 2 : 15)) meter_in=$meter_pause
+    read -r uptime _ </proc/uptime
+    # In milliseconds: over a few seconds, whole ones would distort what is used per second.
+    meter_value=${uptime#*.}0
+    meter_value=1${meter_value%"${meter_value#??}"}
+    meter_time=$(((offset + ${uptime%%.*}) * 1000 + (meter_value - 100) * 10))
+    text='' lines=0 meter_next=$LF
+    line "towline${US}1"
+    line "pod$US$uid$US$meter_time"
+    meter_job
+    [ -z "$meter_row" ] || line "job$US$meter_row"
+    meter_logs=''
+    while read -r log; do meter_logs=$meter_logs$log$LF; done <run/logs
+    while [ -n "$meter_logs" ]; do
+        log=${meter_logs%%"$LF"*} meter_logs=${meter_logs#*"$LF"}
+        name=${log#log/}
+        case $meter_ranked in
+            *" ${name%/*} "*) continue ;;
+        esac
+        # Of a container that was started again only the last run is the one that runs.
+        case $LF$meter_logs in
+            *"${LF}log/${name%/*}/"*) continue ;;
+        esac
+        meter_value=''
+        read -r meter_value 2>/dev/null <"run/${name%/*}.pid"
+        is_number "$meter_value" || continue
+        meter_container "${name%/*}" "${name##*/}" "$meter_value"
+    done
+    metered=$meter_next
+    [ "$metered" != "$LF" ] || return 0
+    { printf '%send%s%s\n' "$text" "$US" "$lines" >usage; } 2>/dev/null
+}
