@@ -10,7 +10,7 @@
 
 # meter_setup: finds out what there is to be read. Without it nothing is metered.
 meter_setup() {
-    metered=$LF meter_in=2 meter_pause=2 meter_page='' meter_cpu='' meter_memory='' meter_version=''
+    metered=$LF meter_in=2 meter_pause=2 meter_page='' meter_cpu='' meter_memory=''
     [ -n "$uptime" ] && [ -r "/proc/$$/task/$$/children" ] || return 0
     # Ranks run on all nodes of the job and descend from the batch system: what could be seen of them here would be a part.
     n=0 meter_ranked=' '
@@ -197,5 +197,9 @@ meter() {
     done
     metered=$meter_next
     [ "$metered" != "$LF" ] || return 0
+    # (A line that is just being written has no end, and is passed over.)
+    while read -r name meter_key good bad error; do
+        line "probe$US$name$US$meter_key$US$good$US$bad$US$error"
+    done 2>/dev/null <run/probed
     { printf '%send%s%s\n' "$text" "$US" "$lines" >usage; } 2>/dev/null
 }

@@ -6,11 +6,11 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 
 probe_fields='of kind action file host port path scheme initial period timeout successes failures grace due busy late last run said
-server ready since'
+server ready since good bad error'
 probe_keys='initial_s period_s timeout_s successes failures grace_s'
 load_probe() { for field in $probe_fields; do eval "q_$field=\$q_${field}_$1"; done; }
 save_probe() { for field in $probe_fields; do eval "q_${field}_$1=\$q_$field"; done; }
-soonest=0
+soonest=0 count_due=0
 
 # read_probes N: reads those of container N, which is loaded.
 read_probes() {
@@ -29,6 +29,7 @@ read_probes() {
         q_of=$1 q_action=$p_action q_file=$c_source/$q_kind q_host=$there q_port=$p_port q_path=$p_path q_scheme=$p_scheme
         q_initial=$p_initial_s q_period=$p_period_s q_timeout=$p_timeout_s q_successes=$p_successes q_failures=$p_failures
         q_grace=$p_grace_s q_due='' q_busy='' q_late='' q_last='' q_run=0 q_said='' q_server='' q_ready='' q_since=''
+        q_good=0 q_bad=0 q_error=0
         probes=$((probes + 1)) c_probes="$c_probes $probes"
         save_probe "$probes"
     done
@@ -76,6 +77,18 @@ probing() {
         save_probe "$q"
         save "$q_of"
     done
+    [ "$now" -lt "$count_due" ] || count_probes
+}
+# count_probes: writes down how often each probe came out how, for lib/meter.sh: NAME KIND GOOD BAD ERROR.
+count_probes() {
+    count_due=$((now + 10)) q=0 counts=''
+    while [ "$q" -lt "$probes" ]; do
+        q=$((q + 1))
+        load_probe "$q"
+        eval "counts=\$counts\$c_name_$q_of"
+        counts="$counts $q_kind $q_good $q_bad $q_error$LF"
+    done
+    { printf '%s' "$counts" >run/probed; } 2>/dev/null
 }
 # at TIME: something is to be done then.
 at() { [ "$1" -ge "$soonest" ] || soonest=$1; }
@@ -206,6 +219,7 @@ judge() {
         liveness) title=Liveness ;;
         *) title=Readiness ;;
     esac
+    eval "q_$1=\$((q_$1 + 1))"
     if [ "$1" = "$q_last" ]; then q_run=$((q_run + 1)); else q_run=1; fi
     if [ "$1" != good ]; then
         # What is said again is not told again.
