@@ -7,10 +7,10 @@
 # is tells an attempt to write to the client: `TOKEN:n 0` on standard error, which the client takes out again.
 # shellcheck shell=sh
 
-# session_of SCRIPTS ROOT AGENT UID TOKEN INPUT container NAME | relay PORT: checks the arguments. Sets $pod, $job, $token,
-# $input and $words, the file with the words.
+# session_of SCRIPTS ROOT AGENT UID TOKEN INPUT container NAME | attach NAME | relay PORT: checks the arguments. Sets $pod,
+# $job, $token, $input and $words, the file with the words.
 session_of() {
-    [ $# = 8 ] || usage "batch/…/enter SCRIPTS ROOT AGENT UID TOKEN none|open|tty container NAME | relay PORT"
+    [ $# = 8 ] || usage "batch/…/enter SCRIPTS ROOT AGENT UID TOKEN none|open|tty container NAME | attach NAME | relay PORT"
     agent_dir "$2" "$3"
     is_name "$4" || usage "not a UID: $4"
     is_name "$5" || usage "not a token: $5"
@@ -20,8 +20,9 @@ session_of() {
     esac
     case $7 in
         container) is_name "$8" || usage "not a container: $8" ;;
+        attach) is_name "$8" && [ "$6" != none ] || usage "not a container, or no input to attach: $8" ;;
         relay) is_number "$8" || usage "not a port: $8" ;;
-        *) usage "neither container nor relay: $7" ;;
+        *) usage "neither container, attach nor relay: $7" ;;
     esac
     pod=$dir/pods/$4 token=$5 input=$6 words=$dir/pods/$4/run/session.$5
     first_line "$pod/job"

@@ -88,6 +88,19 @@ impl Cluster {
         self.session(what, uid, ["container", container], command, input).await
     }
 
+    /// The streams of a container's own process, from now on: its standard input, or, with [`Input::Terminal`], its
+    /// terminal, and what it writes. The session ends with the container, which goes on when the session is dropped.
+    ///
+    /// # Errors
+    /// [`Error::Script`] with code 66 if the container does not run, 69 if it has no input or no terminal, or none any more.
+    pub async fn attach(&self, uid: &str, container: &str, input: Input) -> Result<Session, Error> {
+        if input == Input::None {
+            return Err(Error::Invalid("what a container writes is in its log".to_owned()));
+        }
+        let what = "attach to a container";
+        self.session(what, uid, ["attach", container], &[], input).await
+    }
+
     /// A session of any kind.
     pub(crate) async fn session(
         &self,
