@@ -14,14 +14,16 @@ use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest as
 use k8s_openapi::api::core::v1::{
     ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::PostParams;
 use kube::runtime::watcher::Event;
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
-use towline_core::translate::{References, needs};
-use towline_core::volumes::{TokenRequest, tokens};
+use towline_core::renewal::{Kind, Object, Version};
+use towline_core::translate::{Needs, References, needs};
+use towline_core::volumes::{Token, TokenRequest, tokens};
 
 use crate::watching::{config, follow};
 use crate::{Error, Session};
@@ -104,6 +106,46 @@ impl ReferenceReader {
         })
     }
 
+    /// Reads the objects of some pods' volumes, all of one namespace. What does not exist is left out.
+    ///
+    /// # Errors
+    /// Something could not be read for a reason other than absence.
+    pub async fn objects(&self, session: &Session, namespace: &str, names: Needs) -> Result<References, FetchError> {
+        let (config_maps, secrets) = tokio::try_join!(
+            get_all::<ConfigMap>(session, namespace, names.config_maps),
+            get_all::<Secret>(session, namespace, names.secrets),
+        )?;
+        Ok(References {
+            config_maps,
+            secrets,
+            ..References::default()
+        })
+    }
+
+    /// Makes a pod's tokens anew.
+    ///
+    /// # Errors
+    /// One of them could not be had for a reason other than that its ServiceAccount is gone.
+    pub async fn tokens(&self, session: &Session, pod: &Pod) -> Result<BTreeMap<TokenRequest, Token>, FetchError> {
+        let namespace = pod.metadata.namespace.as_deref().unwrap_or("default");
+        request_all(session, namespace, pod, tokens(pod)).await
+    }
+
+    /// Asks for the version of an object without reading it.
+    ///
+    /// A watch of each object would say sooner that it has changed; but it costs a connection for each, and a right
+    /// (`watch`) with which RBAC gives away all Secrets of a namespace, while `get` is about one name.
+    ///
+    /// # Errors
+    /// It could not be asked for.
+    pub async fn version(&self, session: &Session, namespace: &str, (kind, name): &Object) -> Result<Version, Error> {
+        let found = match kind {
+            Kind::ConfigMap => metadata_of::<ConfigMap>(session, namespace, name).await,
+            Kind::Secret => metadata_of::<Secret>(session, namespace, name).await,
+        }?;
+        Ok(found.map_or(Version::Absent, |metadata| Version::of(&metadata, None)))
+    }
+
     async fn services(&self, session: &Session, namespace: &str) -> Result<Vec<Service>, FetchError> {
         let mut synced = self.synced.clone();
         match tokio::time::timeout(SYNC, synced.wait_for(|synced| *synced)).await {
@@ -176,13 +218,24 @@ where
     Ok((name, found))
 }
 
+async fn metadata_of<K>(session: &Session, namespace: &str, name: &str) -> Result<Option<ObjectMeta>, Error>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+{
+    let what = format!("get the version of {} {namespace}/{name}", K::kind(&()).to_lowercase());
+    let _place = session.place().await;
+    let api: Api<K> = Api::namespaced(session.client(), namespace);
+    let found = session.call(&what, api.get_metadata_opt(name)).await?;
+    Ok(found.map(|object| object.metadata))
+}
+
 /// Asks for tokens.
 async fn request_all(
     session: &Session,
     namespace: &str,
     pod: &Pod,
     wanted: Vec<TokenRequest>,
-) -> Result<BTreeMap<TokenRequest, String>, FetchError> {
+) -> Result<BTreeMap<TokenRequest, Token>, FetchError> {
     let account = pod
         .spec
         .as_ref()
@@ -203,7 +256,7 @@ async fn request_one(
     account: &str,
     pod: &Pod,
     wanted: TokenRequest,
-) -> Result<Option<(TokenRequest, String)>, Error> {
+) -> Result<Option<(TokenRequest, Token)>, Error> {
     let what = format!("create a token of serviceaccount {namespace}/{account}");
     let request = token_request(pod, &wanted);
     // (A pod that is quite new may not have reached the part of the API server that binds tokens to it.)
@@ -217,10 +270,21 @@ async fn request_one(
     })
     .await;
     match answer {
-        Ok(answer) => Ok(answer.status.and_then(|status| Some((wanted, status.token?)))),
+        Ok(answer) => Ok(token(answer, &wanted).map(|token| (wanted, token))),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// The token of an answer. The API server may have chosen another lifetime than was asked for.
+fn token(answer: Request, wanted: &TokenRequest) -> Option<Token> {
+    let lifetime = answer.spec.and_then(|spec| spec.expiration_seconds);
+    let status = answer.status?;
+    Some(Token::new(
+        status.token?,
+        status.expiration_timestamp?.0.as_second(),
+        lifetime.unwrap_or(wanted.expiration_seconds),
+    ))
 }
 
 /// A token for this pod alone: it ends with the pod.
@@ -307,6 +371,10 @@ fn slim(service: &mut Service) {
 
 #[cfg(test)]
 mod tests {
+    use kube::Client;
+    use kube::client::Body;
+    use serde_json::json;
+
     use super::*;
 
     fn service(namespace: &str, name: &str) -> Service {
@@ -339,6 +407,63 @@ mod tests {
         assert_eq!(names(&services, "lab"), ["kubernetes", "db"]);
         services.apply(Event::Delete(service("lab", "db")));
         assert_eq!(names(&services, "lab"), ["kubernetes"]);
+    }
+
+    #[tokio::test]
+    async fn a_version_is_asked_for_without_the_object() {
+        let (service, mut server) = tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
+        let session = Session::for_test("hpc", Client::new(service, "default"), std::path::Path::new("/"));
+        let reader = ReferenceReader::new(&[]);
+        let mut answers = Vec::new();
+        for (name, status, body) in [
+            (
+                "there",
+                200,
+                json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {"name": "there", "resourceVersion": "7"}}),
+            ),
+            (
+                "gone",
+                404,
+                json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}),
+            ),
+            (
+                "closed",
+                403,
+                json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403}),
+            ),
+        ] {
+            let object = (Kind::Secret, name.to_owned());
+            let asking = reader.version(&session, "lab", &object);
+            let answering = async {
+                let (request, respond) = server.next_request().await.unwrap();
+                assert_eq!(request.uri().path(), format!("/api/v1/namespaces/lab/secrets/{name}"));
+                let accept = request.headers()[http::header::ACCEPT].to_str().unwrap().to_owned();
+                assert!(accept.contains("PartialObjectMetadata"), "{accept}");
+                let answer = http::Response::builder().status(status);
+                respond.send_response(answer.body(Body::from(body.to_string().into_bytes())).unwrap());
+            };
+            answers.push(tokio::join!(asking, answering).0);
+        }
+        assert_eq!(*answers[0].as_ref().unwrap(), Version::At("7".into()));
+        assert_eq!(*answers[1].as_ref().unwrap(), Version::Absent);
+        assert!(answers[2].as_ref().unwrap_err().is_forbidden());
+    }
+
+    #[test]
+    fn a_token_is_used_as_long_as_the_api_server_has_granted() {
+        let answer: Request = serde_json::from_value(json!({
+            "spec": {"audiences": [], "expirationSeconds": 1200},
+            "status": {"token": "t", "expirationTimestamp": "2026-01-01T00:20:00Z"}
+        }))
+        .unwrap();
+        let wanted = TokenRequest {
+            audience: None,
+            expiration_seconds: 600,
+            place: String::new(),
+        };
+        let made = 1_767_225_600;
+        assert_eq!(token(answer, &wanted).unwrap().renew_at, made + 960);
+        assert_eq!(token(Request::default(), &wanted), None);
     }
 
     #[test]

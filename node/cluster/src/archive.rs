@@ -1,5 +1,6 @@
 //! Pods as one tar stream: a directory per UID and, last, `MANIFEST`, which is there only if all of it arrived.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use tar::{Builder, EntryType, Header};
@@ -12,19 +13,26 @@ use crate::error::Error;
 /// # Errors
 /// [`Error::Local`] for a path that tar cannot carry.
 pub fn archive(bundles: &[Bundle]) -> Result<Vec<u8>, Error> {
+    of_pods(bundles.iter().map(|bundle| (bundle.uid.as_str(), &bundle.entries)))
+}
+
+/// Entries of several pods, each below its UID.
+pub(crate) fn of_pods<'a>(
+    pods: impl Iterator<Item = (&'a str, &'a BTreeMap<String, Entry>)>,
+) -> Result<Vec<u8>, Error> {
     let mut tar = Writer::default();
     let mut manifest = String::new();
-    for bundle in bundles {
-        tar.directory(&bundle.uid, 0o700)?;
-        for (path, entry) in &bundle.entries {
-            let path = format!("{}/{path}", bundle.uid);
+    for (uid, entries) in pods {
+        tar.directory(uid, 0o700)?;
+        for (path, entry) in entries {
+            let path = format!("{uid}/{path}");
             match entry {
                 Entry::Directory(mode) => tar.directory(&path, *mode)?,
                 Entry::File(mode, content) => tar.file(&path, *mode, content)?,
                 Entry::Symlink(target) => tar.symlink(&path, target)?,
             }
         }
-        manifest.push_str(&bundle.uid);
+        manifest.push_str(uid);
         manifest.push('\n');
     }
     tar.file("MANIFEST", 0o600, manifest.as_bytes())?;

@@ -17,6 +17,7 @@ mod connect;
 mod enter;
 mod error;
 mod forward;
+mod images;
 mod list;
 mod log;
 mod look;
@@ -27,6 +28,8 @@ mod scan;
 pub mod scripts;
 mod submit;
 mod sweep;
+mod usage;
+mod update;
 
 pub use agents::Agent;
 pub use archive::archive;

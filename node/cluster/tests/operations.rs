@@ -9,7 +9,12 @@ use std::time::Duration;
 use common::{Machine, pod, wait_until, wait_until_ended};
 use tokio::io::AsyncReadExt;
 use towline_cluster::{CancelMode, Cluster, Error, Fate, LogRange, LogStart, Scripts};
-use towline_core::answer::{JobState, Stage, Submission};
+use towline_core::answer::{JobState, Stage, Submission, Updated};
+use towline_core::bundle::Bundle;
+use towline_core::content::Content;
+use towline_core::k8s_openapi::api::core::v1::Pod;
+use towline_core::renewal::{Update, compare};
+use towline_core::translate::{References, Site, translate};
 
 const A: &str = "00000000-0000-4000-8000-00000000000a";
 const B: &str = "00000000-0000-4000-8000-00000000000b";
@@ -82,6 +87,73 @@ async fn a_pod_goes_all_the_way() {
 
     cluster.remove(&[A.to_owned(), B.to_owned()]).await.unwrap();
     assert!(cluster.scan(&[]).await.unwrap().is_empty());
+}
+
+/// A pod that ends when its volume `v` says `two`, and what its volume is made of.
+fn with_volume(machine: &Machine, uid: &str) -> (Pod, References, Bundle) {
+    let file = machine.root().join(format!("agents/test/pods/{uid}/volumes/v/key"));
+    let text = format!("until grep -q two {}; do sleep 0.1; done", file.display());
+    let pod: Pod = serde_json::from_value(serde_json::json!({
+        "metadata": {"name": "test", "namespace": "default", "uid": uid},
+        "spec": {"restartPolicy": "Never", "volumes": [{"name": "v", "configMap": {"name": "c"}}],
+                 "containers": [{"name": "main", "image": "-", "command": ["sh", "-c", text]}]},
+    }))
+    .unwrap();
+    let references = config("one");
+    let site = Site {
+        agent: "test".to_owned(),
+        runtime: "none".to_owned(),
+        ..Site::default()
+    };
+    let bundle = translate(&pod, &references, &site).unwrap();
+    (pod, references, bundle)
+}
+
+fn config(value: &str) -> References {
+    let object = serde_json::json!({"metadata": {"name": "c"}, "data": {"key": value}});
+    References {
+        config_maps: BTreeMap::from([("c".to_owned(), serde_json::from_value(object).unwrap())]),
+        ..References::default()
+    }
+}
+
+#[tokio::test]
+async fn changed_volumes_reach_all_pods_by_one_command() {
+    let machine = Machine::new();
+    let cluster = machine.connect().await.unwrap();
+    let pods = [with_volume(&machine, A), with_volume(&machine, B)];
+    let bundles = pods.each_ref().map(|(_, _, bundle)| bundle.clone());
+    cluster.submit(&bundles).await.unwrap();
+    let there = cluster.scan(&[]).await.unwrap()[A].content.clone().unwrap();
+    assert_eq!(Some(&there), Content::of(&bundles[0]).as_ref());
+    let update = |pod: &Pod, now_ms| {
+        let references = config("two");
+        let stale = compare(pod, &references, None, &there, 0);
+        Update::new(pod, &references, &there, &stale, now_ms).unwrap()
+    };
+    let updates = pods.each_ref().map(|(pod, ..)| update(pod, 7));
+    let before = machine.commands();
+    // Its answer is lost, so it is sent again, later: what is there already is no trouble.
+    machine.cut_answers(Some(0));
+    assert!(cluster.update(&updates).await.unwrap_err().outcome_unknown());
+    machine.cut_answers(None);
+    let again = pods.each_ref().map(|(pod, ..)| update(pod, 8));
+    let answer = cluster.update(&again).await.unwrap();
+    assert_eq!(machine.commands() - before, 2);
+    for (update, uid) in again.iter().zip([A, B]) {
+        assert_eq!(answer[uid], Updated::Holds(update.content.clone()));
+    }
+    wait_until_ended(&cluster, &[A, B]).await;
+    assert_eq!(
+        cluster.scan(&[]).await.unwrap()[A].content.as_ref(),
+        Some(&again[0].content)
+    );
+    machine.cut_uploads(Some(600));
+    let error = cluster.update(&updates).await.unwrap_err();
+    assert!(error.to_string().contains("nothing was changed"), "{error}");
+    machine.cut_uploads(None);
+    cluster.remove(&[A.to_owned(), B.to_owned()]).await.unwrap();
+    assert_eq!(cluster.update(&updates).await.unwrap()[A], Updated::Absent);
 }
 
 #[tokio::test]

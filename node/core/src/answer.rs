@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::content::Content;
 use crate::protocol::{BadAnswer, Row, rows};
 
 /// A state of a job in the vendor-free vocabulary of the contract.
@@ -175,6 +176,37 @@ pub fn submissions(output: &str) -> Result<BTreeMap<String, Submission>, BadAnsw
     Ok(found)
 }
 
+/// What became of the new content of one pod's volumes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Updated {
+    /// This is what the volumes hold now: what was sent, or what is newer.
+    Holds(Content),
+    /// The pod's directory is gone.
+    Absent,
+    /// It could not be done, wholly or in part.
+    Failed(String),
+}
+
+/// Reads the answer of `pod/update`: what became of each pod, by UID.
+///
+/// # Errors
+/// The answer is incomplete or does not fit the contract.
+pub fn updates(output: &str) -> Result<BTreeMap<String, Updated>, BadAnswer> {
+    let mut found = BTreeMap::new();
+    for row in rows(output)? {
+        let outcome = match row.kind() {
+            "updated" => Updated::Holds(
+                Content::parse(row.field(2)?).ok_or_else(|| row.bad("field 2 does not say what the volumes hold"))?,
+            ),
+            "absent" => Updated::Absent,
+            "failed" => Updated::Failed(row.rest(2)),
+            _ => continue,
+        };
+        found.insert(row.field(1)?.to_owned(), outcome);
+    }
+    Ok(found)
+}
+
 /// Reads the answer of `batch/*/cancel`: the error of each pod whose cancellation failed.
 ///
 /// # Errors
@@ -304,6 +336,17 @@ pub struct Ending {
     pub reason: Option<String>,
 }
 
+/// An `image` row: how the image of a container came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pull {
+    /// Bytes that it takes, where that is known.
+    pub size: Option<u64>,
+    /// How long pulling it took, seconds; `None`: it was there.
+    pub seconds: Option<u64>,
+    /// The same with all waiting.
+    pub waited_s: Option<u64>,
+}
+
 /// A `container` row with its `last` and `message` rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerReport {
@@ -311,6 +354,8 @@ pub struct ContainerReport {
     pub name: String,
     /// It is an init container.
     pub init: bool,
+    /// It is an init container that runs beside the others.
+    pub sidecar: bool,
     /// Where it is.
     pub stage: ContainerStage,
     /// How often it was started again.
@@ -319,12 +364,33 @@ pub struct ContainerReport {
     pub run: Ending,
     /// What the runtime calls the image it runs.
     pub image_id: Option<String>,
+    /// How its image came, once it is there.
+    pub pull: Option<Pull>,
     /// Words about the state.
     pub message: String,
     /// How the run before ended.
     pub last: Option<Ending>,
     /// What the container left in its termination message file.
     pub termination_message: Option<String>,
+    /// It runs and has shown that it has started.
+    pub started: bool,
+    /// It runs and has shown that it can take work.
+    pub ready: bool,
+}
+
+/// An `event` row: something that a kubelet would have told as an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportedEvent {
+    /// The number of the first report that had it.
+    pub seq: u64,
+    /// When it happened, seconds since 1970.
+    pub time: i64,
+    /// A warning, or what is expected.
+    pub warning: bool,
+    /// CamelCase.
+    pub reason: String,
+    /// For a person.
+    pub message: String,
 }
 
 /// A supervisor's report: the state of a whole pod at one moment.
@@ -350,6 +416,8 @@ pub struct Report {
     pub message: String,
     /// Its containers, init containers first.
     pub containers: Vec<ContainerReport>,
+    /// What happened last, the oldest first.
+    pub events: Vec<ReportedEvent>,
 }
 
 /// Reads one report.
@@ -366,21 +434,35 @@ pub fn report(text: &str) -> Result<Report, BadAnswer> {
     };
     let (pod, job, stage) = (one("pod")?, one("job")?, one("stage")?);
     let mut containers: Vec<ContainerReport> = Vec::new();
+    let mut events = Vec::new();
     for row in &all {
         match row.kind() {
             "container" => containers.push(container(row)?),
-            "last" | "message" => {
+            "event" => events.push(event(row)?),
+            "last" | "message" | "unready" | "image" => {
                 let name = row.field(1)?;
                 let of = containers.iter_mut().find(|container| container.name == name);
                 let of = of.ok_or_else(|| row.bad("it is about a container that the report does not have"))?;
-                if row.kind() == "last" {
-                    of.last = Some(ending(row, 2)?);
-                } else {
-                    let message = of.termination_message.get_or_insert_default();
-                    if !message.is_empty() {
-                        message.push('\n');
+                match row.kind() {
+                    "last" => of.last = Some(ending(row, 2)?),
+                    "image" => {
+                        of.pull = Some(Pull {
+                            size: row.optional_number(2)?,
+                            seconds: row.optional_number(3)?,
+                            waited_s: row.optional_number(4)?,
+                        });
                     }
-                    message.push_str(&row.rest(2));
+                    "unready" => {
+                        of.started = row.field(2)? == "started";
+                        of.ready = false;
+                    }
+                    _ => {
+                        let message = of.termination_message.get_or_insert_default();
+                        if !message.is_empty() {
+                            message.push('\n');
+                        }
+                        message.push_str(&row.rest(2));
+                    }
                 }
             }
             _ => {}
@@ -403,25 +485,41 @@ pub fn report(text: &str) -> Result<Report, BadAnswer> {
         reason: stage.optional(2)?.map(str::to_owned),
         message: Some(stage.rest(3)).filter(|text| text != "-").unwrap_or_default(),
         containers,
+        events,
+    })
+}
+
+fn event(row: &Row<'_>) -> Result<ReportedEvent, BadAnswer> {
+    Ok(ReportedEvent {
+        seq: row.number(1)?,
+        time: row.number(2)?,
+        warning: row.field(3)? == "warning",
+        reason: row.field(4)?.to_owned(),
+        message: row.rest(5),
     })
 }
 
 fn container(row: &Row<'_>) -> Result<ContainerReport, BadAnswer> {
+    let stage = match row.field(3)? {
+        "waiting" => ContainerStage::Waiting,
+        "running" => ContainerStage::Running,
+        "terminated" => ContainerStage::Terminated,
+        other => return Err(row.bad(format!("there is no container state {other:?}"))),
+    };
     Ok(ContainerReport {
         name: row.field(1)?.to_owned(),
-        init: row.field(2)? == "init",
-        stage: match row.field(3)? {
-            "waiting" => ContainerStage::Waiting,
-            "running" => ContainerStage::Running,
-            "terminated" => ContainerStage::Terminated,
-            other => return Err(row.bad(format!("there is no container state {other:?}"))),
-        },
+        init: matches!(row.field(2)?, "init" | "sidecar"),
+        sidecar: row.field(2)? == "sidecar",
+        stage,
         restarts: row.number(4)?,
         run: ending(row, 5)?,
         image_id: row.optional(10)?.map(str::to_owned),
+        pull: None,
         message: Some(row.rest(11)).filter(|text| text != "-").unwrap_or_default(),
         last: None,
         termination_message: None,
+        started: stage == ContainerStage::Running,
+        ready: stage == ContainerStage::Running,
     })
 }
 
@@ -446,6 +544,17 @@ pub struct Look {
     pub corrupt: Vec<(String, BadAnswer)>,
     /// Reports that did not fit into this answer.
     pub more: u64,
+}
+
+impl Look {
+    /// The number of the oldest report of a pod that was returned.
+    pub fn oldest(&self, uid: &str) -> Option<u64> {
+        let of = |name: &String| {
+            let (of, seq) = name.trim_start_matches('!').rsplit_once('.')?;
+            seq.parse().ok().filter(|_| of == uid)
+        };
+        self.names.iter().filter_map(of).min()
+    }
 }
 
 /// Reads the answer of `pod/look`. A corrupt report is a value in it, never an error of the whole look.
@@ -525,6 +634,8 @@ pub struct ScannedPod {
     pub report: Option<Report>,
     /// The last words of supervisor and batch system, if the scan was about this pod.
     pub said: Option<String>,
+    /// What its volumes from the API hold.
+    pub content: Option<Content>,
 }
 
 /// Reads the answer of `pod/scan`.
@@ -548,12 +659,18 @@ pub fn scan(output: &str) -> Result<BTreeMap<String, ScannedPod>, BadAnswer> {
                     name: row.field(7)?.to_owned(),
                     report: None,
                     said: None,
+                    content: None,
                 };
                 pods.insert(pod.uid.clone(), pod);
             }
             "said" => {
                 if let Some(pod) = pods.get_mut(row.field(1)?) {
                     pod.said = Some(row.rest(2)).filter(|text| !text.is_empty());
+                }
+            }
+            "content" => {
+                if let Some(pod) = pods.get_mut(row.field(1)?) {
+                    pod.content = Content::parse(row.field(2)?);
                 }
             }
             "report" => {
@@ -597,6 +714,20 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn what_volumes_hold_is_read() {
+        let answer = text("updated|u-1|7 - v=aa\nabsent|u-2\nfailed|u-3|mv: no space");
+        let found = updates(&answer).unwrap();
+        let content = Content::parse("7 - v=aa").unwrap();
+        assert_eq!(found["u-1"], Updated::Holds(content.clone()));
+        assert_eq!(found["u-2"], Updated::Absent);
+        assert_eq!(found["u-3"], Updated::Failed("mv: no space".into()));
+        assert!(updates(&text("updated|u-1|-")).is_err());
+        let scanned = scan(&text("pod|u-1|42|-|-|-|ns|p\ncontent|u-1|7 - v=aa\npod|u-2|42|-|-|-|ns|q")).unwrap();
+        assert_eq!(scanned["u-1"].content, Some(content));
+        assert_eq!(scanned["u-2"].content, None);
+    }
+
+    #[test]
     fn a_report_is_read_whole() {
         let report = report(&sample(7)).unwrap();
         assert_eq!(
@@ -606,6 +737,28 @@ pub(crate) mod tests {
         assert_eq!(report.containers[0].termination_message.as_deref(), Some("one\ntwo"));
         assert_eq!(report.containers[1].last.as_ref().unwrap().signal, Some(9));
         assert_eq!(report.containers[1].message, "");
+    }
+
+    #[test]
+    fn what_has_not_shown_that_it_is_ready_is_not() {
+        let text = text(
+            "pod|u-1|7|1700000000
+             job|42|0|c1|10.0.0.2
+             stage|running|-|-
+             container|side|sidecar|running|0|1|-|-|-|-|-|
+             container|main|main|running|1|5|-|-|-|-|-|
+             unready|main|-
+             container|last|main|running|1|5|-|-|-|-|-|
+             unready|last|started
+             event|6|1699999999|warning|Unhealthy|Liveness probe failed: a|b",
+        );
+        let report = report(&text).unwrap();
+        let shown: Vec<_> = report.containers.iter().map(|c| (c.started, c.ready)).collect();
+        assert_eq!(shown, [(true, true), (false, false), (true, false)]);
+        assert!(report.containers[0].init && report.containers[0].sidecar);
+        let event = &report.events[0];
+        assert!(event.warning && event.seq == 6);
+        assert_eq!(event.message, "Liveness probe failed: a\u{1f}b");
     }
 
     #[test]

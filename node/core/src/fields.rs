@@ -9,12 +9,13 @@ use serde_json::Value;
 use crate::translate::Fault;
 
 pub mod document;
+pub mod life;
 pub mod table;
 
 #[cfg(test)]
 mod paths;
 
-use table::{CONTAINER, Decision, POD, Row, VOLUMES};
+use table::{CONTAINERS, Decision, POD, Row, VOLUMES};
 
 /// Checks every field of a pod's spec.
 ///
@@ -29,7 +30,7 @@ pub fn decide(pod: &Pod) -> Result<(), Fault> {
             (list @ ("containers" | "initContainers"), Some(containers)) => {
                 for (n, container) in containers.iter().enumerate() {
                     for (key, value) in container.as_object().into_iter().flatten() {
-                        walk(value, key, &[CONTAINER], &format!("{list}[{n}]."), &mut refused);
+                        walk(value, key, CONTAINERS, &format!("{list}[{n}]."), &mut refused);
                     }
                 }
             }
@@ -228,30 +229,33 @@ mod tests {
                 "volumes[].nfs",
             ),
             (
-                json!({"volumes": [{"name": "v", "emptyDir": {"sizeLimit": "1Gi"}}]}),
-                "sizeLimit",
+                json!({"volumes": [{"name": "v", "emptyDir": {"medium": "HugePages"}}]}),
+                "volumes[].emptyDir.medium",
             ),
         ] {
             let message = verdict(spec).unwrap_err();
             assert!(message.contains(named), "{message}");
         }
         for (fields, named) in [
-            (json!({"livenessProbe": {"tcpSocket": {"port": 1}}}), "livenessProbe"),
+            (
+                json!({"readinessProbe": {"tcpSocket": {"port": 1}, "terminationGracePeriodSeconds": 1}}),
+                "readinessProbe.terminationGracePeriodSeconds",
+            ),
             (json!({"securityContext": {"privileged": true}}), "privileged"),
             (
                 json!({"securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}),
                 "capabilities.add",
             ),
             (
-                json!({"lifecycle": {"preStop": {"exec": {"command": ["x"]}}}}),
-                "lifecycle",
+                json!({"lifecycle": {"preStop": {"tcpSocket": {"port": 1}}}}),
+                "lifecycle.preStop.tcpSocket",
             ),
             (
-                json!({"terminationMessagePolicy": "FallbackToLogsOnError"}),
-                "terminationMessagePolicy",
+                json!({"restartPolicy": "Never", "restartPolicyRules": [{"action": "RestartAllContainers",
+                    "exitCodes": {"operator": "In", "values": [1]}}]}),
+                "restartPolicyRules[].action",
             ),
             (json!({"ports": [{"containerPort": 1, "hostIP": "10.0.0.1"}]}), "hostIP"),
-            (json!({"tty": true}), "tty"),
         ] {
             let message = container(fields).unwrap_err();
             assert!(
@@ -311,7 +315,7 @@ mod tests {
         assert_eq!(containers, known("initContainers[]."));
         for path in containers {
             assert!(
-                decision(&path, &[CONTAINER]).is_some(),
+                decision(&path, CONTAINERS).is_some(),
                 "nobody decided about container.{path}"
             );
         }
@@ -322,8 +326,10 @@ mod tests {
         for (table, known) in [
             (POD, known("")),
             (VOLUMES, known("")),
-            (CONTAINER, known("containers[].")),
-        ] {
+        ]
+        .into_iter()
+        .chain(CONTAINERS.iter().map(|table| (*table, known("containers[]."))))
+        {
             for row in table
                 .iter()
                 .filter(|row| !["containers", "initContainers"].contains(&row.path))
@@ -370,9 +376,10 @@ mod tests {
             .unwrap()
             .map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap())
             .collect();
-        for row in [POD, CONTAINER, VOLUMES]
-            .into_iter()
-            .flatten()
+        for row in [POD, VOLUMES]
+            .iter()
+            .chain(CONTAINERS)
+            .flat_map(|table| table.iter())
             .filter(|row| !row.test.is_empty())
         {
             assert!(

@@ -7,16 +7,21 @@
 //! The flow, in the order of the files: [`words`] and [`protocol`] are the language of `remote-scripts/`; [`answer`]
 //! gives that language types; [`translate`] turns a pod into the directory that describes it on the cluster, after
 //! [`fields`] and [`admission`] have said that it can be honoured at all. [`observed`] sums up what the cluster has told,
-//! [`plan`] decides what to do next, and [`status`] and [`events`] are what the API is told about it.
+//! [`plan`] decides what to do next, [`renewal`] what of a pod's volumes is not as it should be any more, and [`status`] and [`events`] are what the API is told about it.
 
 pub mod admission;
 pub mod answer;
 pub mod bundle;
+pub mod console;
+pub mod content;
 pub mod environment;
 pub mod events;
 pub mod fields;
+pub mod images;
 pub mod interlink;
 pub mod job;
+pub mod life;
+pub mod limits;
 pub mod mounts;
 pub mod naming;
 pub mod network;
@@ -27,11 +32,13 @@ pub mod policy;
 pub mod protocol;
 pub mod pulling;
 pub mod quantity;
+pub mod renewal;
 pub mod request;
 pub mod security;
 pub mod settings;
 pub mod status;
 pub mod translate;
+pub mod usage;
 pub mod volumes;
 pub mod words;
 

@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::answer::{Job, Look, Report, ScannedPod, Stage, Submission};
+use crate::answer::{Job, Look, Report, ReportedEvent, ScannedPod, Stage, Submission};
+use crate::content::Content;
 
 /// Whether a pod has a directory on the cluster.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,6 +40,10 @@ pub struct RemotePod {
     pub stop: bool,
     /// The newest report of its supervisor.
     pub report: Option<Report>,
+    /// The number of the newest report whose events are known: by us, or by an earlier agent that took the report away.
+    pub heard: Option<u64>,
+    /// Events that nobody was told yet.
+    pub news: Vec<ReportedEvent>,
     /// What the batch system said last.
     pub queue: Option<Job>,
     /// Since when the batch system, asked successfully, has not shown a job for this pod, seconds since 1970.
@@ -47,6 +52,8 @@ pub struct RemotePod {
     pub over_since: Option<i64>,
     /// The last words of supervisor and batch system, where they were asked for.
     pub said: Option<String>,
+    /// What its volumes from the API hold, as far as is known.
+    pub content: Option<Content>,
     /// When the directory itself was read last, or when it began to be made, seconds since 1970.
     pub scanned_at: i64,
 }
@@ -115,6 +122,7 @@ impl Observed {
         pod.submitting = found.submitting;
         pod.stop |= found.stop;
         pod.said = found.said.or(pod.said.take());
+        pod.content = found.content.or(pod.content.take());
         pod.scanned_at = now;
         if let Some(report) = found.report {
             newer(pod, report);
@@ -125,6 +133,10 @@ impl Observed {
     pub fn looked(&mut self, look: &Look) {
         for (uid, report) in &look.reports {
             if let Some(pod) = self.pods.get_mut(uid) {
+                // What an earlier agent has taken away, it has told about.
+                if pod.heard.is_none() {
+                    pod.heard = look.oldest(uid).map(|seq| seq.saturating_sub(1));
+                }
                 newer(pod, report.clone());
             }
         }
@@ -166,6 +178,7 @@ impl Observed {
         let pod = self.pods.entry(uid.to_owned()).or_default();
         pod.namespace = namespace.to_owned();
         pod.name = name.to_owned();
+        pod.heard = Some(0);
         pod.directory = Directory::BeingMade;
         pod.scanned_at = now;
     }
@@ -183,6 +196,22 @@ impl Observed {
         }
         pod.submitting = pod.job.is_none();
         pod.scanned_at = now;
+    }
+
+    /// A pod's volumes hold this from now on.
+    pub fn holds(&mut self, uid: &str, content: Content) {
+        if let Some(pod) = self.pods.get_mut(uid) {
+            pod.content = Some(content);
+        }
+    }
+
+    /// What happened to pods since it was asked for last.
+    pub fn news(&mut self) -> Vec<(String, ReportedEvent)> {
+        let mut all = Vec::new();
+        for (uid, pod) in &mut self.pods {
+            all.extend(pod.news.drain(..).map(|event| (uid.clone(), event)));
+        }
+        all
     }
 
     /// A cancellation was accepted: the pod's directory says so from now on.
@@ -209,6 +238,11 @@ fn newer(pod: &mut RemotePod, report: Report) {
     pod.submitting = false;
     // The job that reports is the one that runs the pod, whatever was heard at submission.
     pod.job = Some(report.job.clone());
+    if let Some(heard) = pod.heard {
+        pod.news
+            .extend(report.events.iter().filter(|event| event.seq > heard).cloned());
+        pod.heard = Some(heard.max(report.seq));
+    }
     if pod.report.as_ref().is_none_or(|known| known.seq < report.seq) {
         pod.report = Some(report);
     }
@@ -285,6 +319,7 @@ mod tests {
             reason: None,
             message: String::new(),
             containers: vec![],
+            events: vec![],
         };
         observed.looked(&Look {
             reports: BTreeMap::from([("u".to_owned(), report)]),
@@ -293,6 +328,49 @@ mod tests {
         observed.submitted("u", Some(&Submission::Submitted { job: "7".into() }), 6);
         let pod = &observed.pods()["u"];
         assert!(pod.ended() && pod.namespace == "ns" && pod.directory == Directory::There);
+    }
+
+    #[test]
+    fn an_event_is_told_once_whatever_reports_repeat_it() {
+        let event = |seq| ReportedEvent {
+            seq,
+            time: 5,
+            warning: true,
+            reason: "Unhealthy".into(),
+            message: format!("event {seq}"),
+        };
+        let look = |names: &[&str], seq, events: &[u64]| Look {
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            reports: BTreeMap::from([(
+                "u".to_owned(),
+                Report {
+                    uid: "u".into(),
+                    seq,
+                    time: 5,
+                    job: "7".into(),
+                    host: "c1".into(),
+                    ip: None,
+                    stage: Stage::Running,
+                    reason: None,
+                    message: String::new(),
+                    containers: vec![],
+                    events: events.iter().map(|seq| event(*seq)).collect(),
+                },
+            )]),
+            ..Look::default()
+        };
+        let told = |observed: &mut Observed| observed.news().iter().map(|(_, event)| event.seq).collect::<Vec<_>>();
+        let mut observed = Observed::default();
+        observed.submitting("u", "ns", "p", 1);
+        observed.looked(&look(&["u.00000002"], 2, &[1, 2]));
+        assert_eq!(told(&mut observed), [1, 2]);
+        observed.looked(&look(&["u.00000002", "u.00000003"], 3, &[1, 2, 3]));
+        assert_eq!(told(&mut observed), [3]);
+        // An agent that starts anew: what was read before is not told again.
+        let mut observed = Observed::default();
+        observed.pods.insert("u".to_owned(), RemotePod::default());
+        observed.looked(&look(&["u.00000004", "u.00000003"], 4, &[2, 3, 4]));
+        assert_eq!(told(&mut observed), [3, 4]);
     }
 
     #[test]

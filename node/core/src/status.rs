@@ -5,6 +5,7 @@
 
 mod conditions;
 mod containers;
+mod ephemeral;
 mod phase;
 
 use k8s_openapi::api::core::v1::{HostIP, Pod, PodIP, PodStatus};
@@ -88,6 +89,7 @@ pub fn compute(pod: &Pod, view: View<'_>, host_ip: Option<&str>, now: i64) -> Po
         View::Waiting { .. } | View::Rejected(_) => false,
     };
     containers::fill(&mut status, pod, view, terminal);
+    ephemeral::fill(&mut status, pod);
     let verdict = if terminal { verdict(view) } else { Verdict::default() };
     let phase = if verdict.failed {
         "Failed"
@@ -135,7 +137,7 @@ fn verdict(view: View<'_>) -> Verdict {
     };
     match view {
         View::Reported { report, job } => match report.reason.as_deref() {
-            Some("DeadlineExceeded") => failed("DeadlineExceeded", report.message.clone()),
+            Some(reason @ ("DeadlineExceeded" | "Evicted")) => failed(reason, report.message.clone()),
             Some("Terminated") => {
                 let (reason, disrupted) = match job.map(|job| job.state) {
                     Some(JobState::Timeout) => ("WalltimeExceeded", false),

@@ -6,14 +6,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Container, PersistentVolume, PersistentVolumeClaim, Pod, PodSpec, Secret, Service,
+    ConfigMap, Container, PersistentVolume, PersistentVolumeClaim, Pod, PodSpec, Secret, Service, Volume,
 };
 
 use crate::bundle::Bundle;
+use crate::console;
+use crate::content::Content;
 use crate::environment::{self, expand};
 use crate::fields;
 use crate::job;
 pub use crate::job::walltime;
+use crate::life;
+use crate::limits;
 use crate::mounts;
 use crate::naming::{self, PREFIX};
 use crate::network;
@@ -22,7 +26,7 @@ use crate::policy::Policy;
 use crate::pulling;
 use crate::security;
 use crate::settings::{self, Asked};
-use crate::volumes::{self, TokenRequest};
+use crate::volumes::{self, Token, TokenRequest};
 use crate::words::{self, Unrepresentable};
 
 /// Why a pod has no bundle.
@@ -55,6 +59,14 @@ impl Fault {
         })
     }
 
+    /// What it says, for a person.
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Rejected(rejection) => &rejection.message,
+            Self::Incomplete { message } => message,
+        }
+    }
+
     /// Something is missing.
     pub fn incomplete(message: impl Into<String>) -> Self {
         Self::Incomplete {
@@ -79,7 +91,7 @@ pub struct References {
     /// All services.
     pub services: Vec<Service>,
     /// Service account tokens.
-    pub tokens: BTreeMap<TokenRequest, String>,
+    pub tokens: BTreeMap<TokenRequest, Token>,
     /// Claims of the pod's namespace by name.
     pub claims: BTreeMap<String, PersistentVolumeClaim>,
     /// The volumes that they are bound to, by name.
@@ -144,26 +156,26 @@ pub fn needs(pod: &Pod) -> Needs {
     }
     for volume in spec.volumes.iter().flatten() {
         needs.claims.extend(places::claim(pod, volume));
-        needs
-            .config_maps
+        needs.add_volume(volume);
+    }
+    needs
+}
+
+impl Needs {
+    /// Adds the objects that the files of a volume are made of.
+    pub fn add_volume(&mut self, volume: &Volume) {
+        self.config_maps
             .extend(volume.config_map.iter().map(|source| source.name.clone()));
-        needs
-            .secrets
+        self.secrets
             .extend(volume.secret.iter().filter_map(|source| source.secret_name.clone()));
-        for source in volume
-            .projected
-            .iter()
-            .flat_map(|projected| projected.sources.iter().flatten())
-        {
-            needs
-                .config_maps
+        let projected = volume.projected.iter();
+        for source in projected.flat_map(|projected| projected.sources.iter().flatten()) {
+            self.config_maps
                 .extend(source.config_map.iter().map(|source| source.name.clone()));
-            needs
-                .secrets
+            self.secrets
                 .extend(source.secret.iter().map(|source| source.name.clone()));
         }
     }
-    needs
 }
 
 /// One image rewrite rule: images whose reference starts with `from` get `to` in its place.
@@ -174,6 +186,9 @@ pub struct ImageRewrite {
     pub from: String,
     /// What replaces it, for example `registry.site.example/mirror/`.
     pub to: String,
+    /// What replaces it where that gives no image, in this order.
+    #[serde(default)]
+    pub mirrors: Vec<String>,
 }
 
 /// What the site and the configuration say about every pod of a node.
@@ -295,20 +310,28 @@ pub fn translate(pod: &Pod, references: &References, site: &Site) -> Result<Bund
     bundle.directory("containers", 0o700);
     bundle.directory("volumes", 0o700);
     let mut found = BTreeMap::new();
+    let mut content = Content::default();
     for volume in spec.volumes.iter().flatten() {
         match places::of(pod, volume, references, &site.policy)? {
             Some(place) => {
                 found.insert(volume.name.clone(), place);
             }
-            None => volumes::add(&mut bundle, pod, volume, references)?,
+            None => {
+                if let Some(digest) = volumes::add(&mut bundle, pod, volume, references)? {
+                    content.volumes.insert(volume.name.clone(), digest);
+                }
+            }
         }
     }
+    content.add(&mut bundle, references);
+    limits::add(&mut bundle, spec)?;
     let whole = Whole {
         pod,
         spec,
         references,
         site,
         asked,
+        ranks: job.ranks,
         names,
         places: found,
     };
@@ -325,6 +348,8 @@ struct Whole<'a> {
     references: &'a References,
     site: &'a Site,
     asked: Asked,
+    /// How often the main container, the first of `containers`, is started by the batch system.
+    ranks: Option<u64>,
     names: Vec<network::NameFile>,
     places: BTreeMap<String, Place>,
 }
@@ -382,6 +407,14 @@ fn runtime<'a>(spec: &PodSpec, site: &'a Site) -> Result<&'a str, Fault> {
 }
 
 impl Whole<'_> {
+    /// The container that is meant where a pod says how its job is to be: the first that is no init container.
+    fn is_main(&self, container: &Container) -> bool {
+        self.spec
+            .containers
+            .first()
+            .is_some_and(|first| std::ptr::eq(first, container))
+    }
+
     fn add_container(&self, bundle: &mut Bundle, n: usize, init: bool, container: &Container) -> Result<(), Fault> {
         let (spec, site) = (self.spec, self.site);
         let base = format!("containers/{n:02}-{}", container.name);
@@ -390,11 +423,11 @@ impl Whole<'_> {
         let runtime = runtime(spec, site)?;
         let security = container.security_context.as_ref();
         let read_only = security.and_then(|context| context.read_only_root_filesystem) == Some(true);
-        let full = image_of(image, self.asked.image_root.as_deref(), site)?;
+        let (full, mirrors) = image_of(image, self.asked.image_root.as_deref(), site)?;
         pulling::add(bundle, spec, self.references, &container.name, &full)?;
         let mut pairs = vec![
             ("name", container.name.clone()),
-            ("kind", if init { "init" } else { "main" }.to_owned()),
+            ("kind", kind(init, container).to_owned()),
             ("image", full),
             ("pull", pull_policy(container, image).to_owned()),
             ("workdir", container.working_dir.clone().unwrap_or_default()),
@@ -403,9 +436,35 @@ impl Whole<'_> {
         if security::user(spec, container, site.policy.users, runtime)? == "account" {
             pairs.push(("user", "account".to_owned()));
         }
+        pairs.extend(console::pairs(container));
+        let ranks = self.ranks.filter(|_| self.is_main(container));
+        if let Some(ranks) = ranks {
+            if container.stdin == Some(true) || container.tty == Some(true) {
+                return Err(Fault::rejected(
+                    "UnsupportedField",
+                    format!(
+                        "container {}: ranks have no standard input and no terminal",
+                        container.name
+                    ),
+                ));
+            }
+            pairs.push(("ranks", ranks.to_string()));
+        }
+        pairs.extend(life::pairs(init, container)?);
         bundle.file(format!("{base}/container"), words::pairs(pairs)?);
+        if !mirrors.is_empty() {
+            bundle.file(format!("{base}/mirrors"), words::encode(mirrors)?);
+        }
+        life::add(bundle, &base, container)?;
 
-        let variables = environment::of(self.pod, container, self.references)?;
+        let mut variables = environment::of(self.pod, container, self.references)?;
+        console::add_variables(container, &mut variables);
+        if ranks.is_some() {
+            // (What the pod itself says of a variable is stronger.)
+            let known: BTreeSet<String> = variables.iter().map(|(name, _)| name.clone()).collect();
+            let more = self.asked.variables.iter();
+            variables.extend(more.filter(|(name, _)| !known.contains(name)).cloned());
+        }
         let known: BTreeMap<String, String> = variables.iter().cloned().collect();
         let expanded = |list: &Option<Vec<String>>| -> Option<Vec<String>> {
             let list = list.as_ref().filter(|list| !list.is_empty())?;
@@ -443,6 +502,14 @@ impl Whole<'_> {
     }
 }
 
+fn kind(init: bool, container: &Container) -> &'static str {
+    match (init, life::is_sidecar(init, container)) {
+        (_, true) => "sidecar",
+        (true, false) => "init",
+        (false, false) => "main",
+    }
+}
+
 /// `imagePullPolicy`, with the default that the API server would have set.
 fn pull_policy<'a>(container: &'a Container, image: &str) -> &'a str {
     container.image_pull_policy.as_deref().unwrap_or_else(|| {
@@ -452,21 +519,21 @@ fn pull_policy<'a>(container: &'a Container, image: &str) -> &'a str {
     })
 }
 
-/// Qualifies an image reference as Docker does and applies the first rewrite rule that fits.
-pub fn rewrite(image: &str, site: &Site) -> String {
+/// Qualifies an image reference as Docker does and applies the first rewrite rule that fits: where the image is, and where
+/// else it may be.
+pub fn rewrite(image: &str, site: &Site) -> (String, Vec<String>) {
     let qualified = qualify(image);
-    site.image_rewrites
-        .iter()
-        .find_map(|rule| {
-            qualified
-                .strip_prefix(&rule.from)
-                .map(|rest| format!("{}{rest}", rule.to))
-        })
-        .unwrap_or(qualified)
+    let found = site.image_rewrites.iter().find_map(|rule| {
+        let rest = qualified.strip_prefix(&rule.from)?;
+        let mirrors = rule.mirrors.iter().map(|mirror| format!("{mirror}{rest}"));
+        Some((format!("{}{rest}", rule.to), mirrors.collect()))
+    });
+    found.unwrap_or((qualified, Vec::new()))
 }
 
-/// An image as the cluster is asked for it. `root` stands before the names of those that do not say where they are.
-fn image_of(image: &str, root: Option<&str>, site: &Site) -> Result<String, Fault> {
+/// An image as the cluster is asked for it, and its mirrors. `root` stands before the names of those that do not say where
+/// they are.
+fn image_of(image: &str, root: Option<&str>, site: &Site) -> Result<(String, Vec<String>), Fault> {
     match (image.split_once("://"), root) {
         (Some(("docker", name)), _) => Ok(rewrite(name, site)),
         (Some((scheme, _)), _) => Err(Fault::rejected(
@@ -574,7 +641,7 @@ mod tests {
         };
         assert_eq!(
             reason(one(
-                json!({"name": "c", "image": "i", "livenessProbe": {"tcpSocket": {"port": 1}}})
+                json!({"name": "c", "image": "i", "securityContext": {"privileged": true}})
             )),
             "UnsupportedField"
         );
@@ -598,20 +665,56 @@ mod tests {
     }
 
     #[test]
+    fn the_first_container_has_the_ranks() {
+        let mut pod = pod(json!({
+            "initContainers": [{"name": "i", "image": "i"}],
+            "containers": [{"name": "a", "image": "i", "env": [{"name": "OMPI_MCA_btl", "value": "self"}]}, {"name": "b", "image": "i"}]
+        }));
+        let annotations = [
+            ("towline.dev/nodes", "2"),
+            ("slurm-job.vk.io/mpi-flags", "--mca btl tcp --mca pml ob1"),
+        ];
+        let annotations = annotations.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        pod.metadata.annotations = Some(annotations.into());
+        let bundle = translate(&pod, &References::default(), &Site::default()).unwrap();
+        assert!(file(&bundle, "containers/01-a/container").contains("ranks=2\n"));
+        assert_eq!(
+            file(&bundle, "containers/01-a/env")
+                .lines()
+                .filter(|line| line.contains("MCA"))
+                .collect::<Vec<_>>(),
+            ["=OMPI_MCA_btl=self", "=OMPI_MCA_pml=ob1"]
+        );
+        for other in ["00-i", "02-b"] {
+            assert!(!file(&bundle, &format!("containers/{other}/container")).contains("ranks="));
+            assert!(!file(&bundle, &format!("containers/{other}/env")).contains("MCA"));
+        }
+        pod.spec.as_mut().unwrap().containers[0].tty = Some(true);
+        assert_eq!(
+            reason(translate(&pod, &References::default(), &Site::default())),
+            "UnsupportedField"
+        );
+    }
+
+    #[test]
     fn images_are_qualified_and_rewritten() {
         let rule = ImageRewrite {
             from: "docker.io/library/".into(),
             to: "registry:5000/".into(),
+            mirrors: vec!["/cvmfs/".into(), "docker.io/library/".into()],
         };
         let site = Site {
             image_rewrites: vec![rule],
             ..Site::default()
         };
-        assert_eq!(rewrite("busybox:1", &site), "registry:5000/busybox:1");
-        assert_eq!(rewrite("a/b", &site), "docker.io/a/b");
-        assert_eq!(rewrite("quay.io/a/b@sha256:0", &site), "quay.io/a/b@sha256:0");
-        assert_eq!(rewrite("/cvmfs/x.sif", &site), "/cvmfs/x.sif");
-        let of = |image: &str, root: Option<&str>| image_of(image, root, &site);
+        let (first, mirrors) = rewrite("busybox:1", &site);
+        assert_eq!(first, "registry:5000/busybox:1");
+        assert_eq!(mirrors, ["/cvmfs/busybox:1", "docker.io/library/busybox:1"]);
+        let plain = |image: &str| (image.to_owned(), Vec::new());
+        assert_eq!(rewrite("a/b", &site), plain("docker.io/a/b"));
+        assert_eq!(rewrite("quay.io/a/b@sha256:0", &site), plain("quay.io/a/b@sha256:0"));
+        assert_eq!(rewrite("/cvmfs/x.sif", &site), plain("/cvmfs/x.sif"));
+        let of = |image: &str, root: Option<&str>| image_of(image, root, &site).map(|(first, _)| first);
         assert_eq!(of("docker://busybox:1", None).unwrap(), "registry:5000/busybox:1");
         assert_eq!(of("x.sif", Some("/cvmfs/")).unwrap(), "/cvmfs/x.sif");
         assert_eq!(of("a:1", Some("quay.io/b/")).unwrap(), "quay.io/b/a:1");

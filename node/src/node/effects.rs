@@ -15,11 +15,15 @@ use towline_apiserver::references::ReferenceReader;
 use towline_apiserver::status::{self, Written};
 use towline_apiserver::{Error as ApiError, Session};
 use towline_cluster::{CancelMode, Cluster, Error as ClusterError};
-use towline_core::answer::{Job, Look, ScannedPod, Submission};
+use towline_core::answer::{Job, Look, Report, ScannedPod, Submission};
+use towline_core::content::Content;
 use towline_core::events;
+use towline_core::renewal::Seen;
 use towline_core::translate::Rejection;
 
+use super::metrics::Metrics;
 use super::prepare::{Unready, prepare};
+use super::renew::Renewed;
 use super::site::NodeSite;
 
 /// How many requests go to the API server at the same time.
@@ -38,6 +42,8 @@ pub struct Hands {
     pub references: ReferenceReader,
     /// Publishes events.
     pub recorder: Recorder,
+    /// Told of each request to the cluster.
+    pub metrics: Arc<Metrics>,
 }
 
 /// What became of one pod of a submission.
@@ -82,7 +88,14 @@ pub enum Outcome {
         took: Duration,
     },
     /// Pods were given to the batch system.
-    Submitted(Vec<(String, Fate)>),
+    Submitted {
+        /// What became of each.
+        fates: Vec<(String, Fate)>,
+        /// What was sent of their volumes.
+        volumes: BTreeMap<String, (Content, Seen)>,
+    },
+    /// Volumes of pods that wait or run were kept up to date.
+    Renewed(Vec<Renewed>),
     /// Pods were told to end.
     Cancelled {
         /// With which grace in seconds.
@@ -127,24 +140,25 @@ pub enum Outcome {
 impl Hands {
     /// Reads the spool; `done` are the reports that an earlier look returned.
     pub async fn look(self, done: Vec<String>) -> Outcome {
-        Outcome::Looked(self.cluster.look(&done).await)
+        let request = self.cluster.look(&done);
+        Outcome::Looked(self.metrics.timed("look", request).await)
     }
 
     /// Reads all directories.
     pub async fn scan(self) -> Outcome {
-        Outcome::Scanned(self.cluster.scan(&[]).await)
+        Outcome::Scanned(self.metrics.timed("scan", self.cluster.scan(&[])).await)
     }
 
     /// Reads these pods' directories.
     pub async fn rescan(self, uids: Vec<String>) -> Outcome {
-        let result = self.cluster.scan(&uids).await;
+        let result = self.metrics.timed("scan", self.cluster.scan(&uids)).await;
         Outcome::Rescanned { uids, result }
     }
 
     /// Asks the batch system.
     pub async fn list(self, jobs: Vec<String>) -> Outcome {
         let begun = Instant::now();
-        let result = self.cluster.list(&jobs).await;
+        let result = self.metrics.timed("list", self.cluster.list(&jobs)).await;
         Outcome::Listed {
             result,
             took: begun.elapsed(),
@@ -155,6 +169,7 @@ impl Hands {
     pub async fn submit(self, pods: Vec<(String, BoundPod)>) -> Outcome {
         let mut fates = Vec::new();
         let mut bundles = Vec::new();
+        let mut volumes = BTreeMap::new();
         let prepared = futures::stream::iter(pods)
             .map(|(uid, bound)| {
                 let hands = self.clone();
@@ -172,7 +187,10 @@ impl Hands {
             .await;
         for (uid, result) in prepared {
             match result {
-                Ok(bundle) => bundles.push(bundle),
+                Ok((bundle, seen)) => {
+                    volumes.extend(Content::of(&bundle).map(|content| (uid, (content, seen))));
+                    bundles.push(bundle);
+                }
                 Err(Unready::Rejected(rejection)) => fates.push((uid, Fate::Rejected(rejection))),
                 Err(Unready::Later { reason, message }) => fates.push((
                     uid,
@@ -184,25 +202,25 @@ impl Hands {
             }
         }
         if !bundles.is_empty() {
-            let result = self.cluster.submit(&bundles).await;
+            let result = self.metrics.timed("submit", self.cluster.submit(&bundles)).await;
             fates.extend(bundles.into_iter().map(|bundle| {
                 let fate = fate(&bundle.uid, &result);
                 (bundle.uid, fate)
             }));
         }
-        Outcome::Submitted(fates)
+        Outcome::Submitted { fates, volumes }
     }
 
     /// Tells pods to end.
     pub async fn cancel(self, pods: Vec<(String, Option<u64>)>, hard: bool) -> Outcome {
         let mode = if hard { CancelMode::Hard } else { CancelMode::Soft };
-        let result = self.cluster.cancel(mode, &pods).await;
+        let result = self.metrics.timed("cancel", self.cluster.cancel(mode, &pods)).await;
         Outcome::Cancelled { pods, hard, result }
     }
 
     /// Deletes directories.
     pub async fn forget(self, uids: Vec<String>) -> Outcome {
-        let result = self.cluster.remove(&uids).await;
+        let result = self.metrics.timed("remove", self.cluster.remove(&uids)).await;
         Outcome::Forgotten { uids, result }
     }
 
@@ -228,12 +246,12 @@ impl Hands {
         Outcome::Deleted { uid, result }
     }
 
-    /// Writes a status, and tells what led to it.
-    pub async fn write(self, uid: String, bound: BoundPod, new: PodStatus) -> Outcome {
+    /// Writes a status, made of that report, and tells what led to it.
+    pub async fn write(self, uid: String, bound: BoundPod, new: PodStatus, report: Option<Report>) -> Outcome {
         let session = &self.sessions[bound.session];
         let result = status::write(session, &bound.pod, &new).await;
         if matches!(result, Ok(Written::Done)) {
-            for event in events::between(bound.pod.status.as_ref(), &new) {
+            for event in events::between(bound.pod.status.as_ref(), &new, report.as_ref()) {
                 let kind = if event.warning { Kind::Warning } else { Kind::Normal };
                 self.recorder
                     .publish(session, &bound.pod, kind, &event.reason, &event.message);

@@ -8,6 +8,7 @@ use towline_apiserver::Session;
 use towline_apiserver::references::ReferenceReader;
 use towline_core::admission;
 use towline_core::bundle::Bundle;
+use towline_core::renewal::Seen;
 use towline_core::translate::{Fault, Rejection, translate};
 
 use super::site::NodeSite;
@@ -36,7 +37,7 @@ impl Unready {
     }
 }
 
-/// Reads what a pod refers to and translates it.
+/// Reads what a pod refers to and translates it. Beside the pod's directory: what its volumes were made from.
 ///
 /// # Errors
 /// [`Unready`].
@@ -45,7 +46,7 @@ pub async fn prepare(
     session: &Session,
     references: &ReferenceReader,
     node: &NodeSite,
-) -> Result<Bundle, Unready> {
+) -> Result<(Bundle, Seen), Unready> {
     if let Some(message) = admission::daemon_set(pod, &node.site.policy) {
         return Err(Unready::Later {
             reason: "DaemonSetNotRun",
@@ -56,13 +57,15 @@ pub async fn prepare(
         reason: "ContainerCreating",
         message: error.to_string(),
     })?;
-    translate(pod, &found, &node.site).map_err(|fault| match fault {
+    let bundle = translate(pod, &found, &node.site).map_err(|fault| match fault {
         Fault::Rejected(rejection) => Unready::Rejected(rejection),
         Fault::Incomplete { message } => Unready::Later {
             reason: "CreateContainerConfigError",
             message,
         },
-    })
+    })?;
+    let seen = Seen::new(pod, &found, None);
+    Ok((bundle, seen))
 }
 
 /// Whether the node has room for a pod beside those that it has taken, which are then counted with it.

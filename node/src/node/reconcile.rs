@@ -23,6 +23,7 @@ use towline_ssh::LinkState;
 use super::effects::{Hands, Outcome};
 use super::pace::Pace;
 use super::prepare;
+use super::renew::Renewal;
 
 /// Pods that one submission carries at most, and submissions that are under way at most.
 const BATCH: usize = 100;
@@ -49,6 +50,7 @@ pub struct Reconcile {
     /// Reports that were taken in and have to be taken away by the next look.
     pub(super) done: Vec<String>,
     pub(super) submissions: usize,
+    pub(super) renewal: Renewal,
     tasks: JoinSet<Outcome>,
     shown: Arc<Shown>,
 }
@@ -66,6 +68,7 @@ impl Reconcile {
             writing: BTreeSet::new(),
             done: Vec::new(),
             submissions: 0,
+            renewal: Renewal::new(),
             tasks: JoinSet::new(),
             shown,
         }
@@ -94,7 +97,9 @@ impl Reconcile {
             while let Some(outcome) = self.tasks.try_join_next() {
                 self.take(outcome.expect(DEFECT), now());
             }
+            let begun = Instant::now();
             wake = self.pass();
+            self.hands.metrics.turned(begun.elapsed(), &self.observed);
         }
     }
 
@@ -107,6 +112,10 @@ impl Reconcile {
             self.ledger
                 .retain(|uid, memo| memo.busy || pods.contains_key(uid) || observed.contains_key(uid));
         }
+        for (uid, event) in self.observed.news() {
+            let kind = if event.warning { Kind::Warning } else { Kind::Normal };
+            self.tell(&uid, kind, &event.reason, &event.message);
+        }
         let address = |pod: &Pod| {
             let node = pod.spec.as_ref()?.node_name.as_ref()?;
             let site = self.hands.nodes.iter().find(|site| site.name == *node)?;
@@ -117,10 +126,11 @@ impl Reconcile {
         let wake_at = plan.wake_at;
         self.act(plan, bound.as_deref(), now);
         self.ask();
+        let renewed = self.renew(bound.as_deref(), now);
         let planned =
             wake_at.map(|at| Instant::now() + Duration::from_secs(u64::try_from(at - now).unwrap_or(0).min(3600)));
         let asked = self.pace.next(&self.observed, &self.ledger, !self.done.is_empty());
-        planned.into_iter().chain([asked]).min().unwrap_or(asked)
+        planned.into_iter().chain(renewed).chain([asked]).min().unwrap_or(asked)
     }
 
     /// The pods that should be here, with the statuses that we wrote and the watch has not told yet.
@@ -192,7 +202,9 @@ impl Reconcile {
             }
             if let Some(bound) = bound.get(&uid).filter(|_| !self.writing.contains(&uid)) {
                 self.writing.insert(uid.clone());
-                self.tasks.spawn(self.hands.clone().write(uid, bound.clone(), status));
+                let report = self.observed.pods().get(&uid).and_then(|remote| remote.report.clone());
+                self.tasks
+                    .spawn(self.hands.clone().write(uid, bound.clone(), status, report));
             }
         }
     }
@@ -258,6 +270,20 @@ impl Reconcile {
         }
     }
 
+    /// Begins a turn of looking after volumes, if one is due and the cluster can be reached. Returns when the next one is.
+    fn renew(&mut self, bound: Option<&BTreeMap<String, BoundPod>>, now: i64) -> Option<Instant> {
+        let link = self.hands.cluster.remote().link();
+        let (Some(bound), LinkState::Up { .. }) = (bound, &*link.borrow()) else {
+            return None;
+        };
+        let pods = self.renewal.due(bound, &self.observed);
+        if !pods.is_empty() {
+            let now_ms = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
+            self.tasks.spawn(self.hands.clone().renew(pods, now, now_ms));
+        }
+        self.renewal.next(&self.observed)
+    }
+
     fn busy<'a>(&mut self, uids: impl IntoIterator<Item = &'a String>) {
         for uid in uids {
             self.ledger.entry(uid.clone()).or_default().busy = true;
@@ -276,6 +302,13 @@ impl Reconcile {
             times,
             not_before: now + delay,
         });
+    }
+
+    /// How long ago a pod was created, if it is still known.
+    pub(super) fn age(&self, uid: &str) -> Option<Duration> {
+        let pods = self.shown.load();
+        let created = pods.get(uid)?.pod.metadata.creation_timestamp.as_ref()?.0;
+        Timestamp::now().duration_since(created).try_into().ok()
     }
 
     /// Publishes an event about a pod that is still known.

@@ -60,7 +60,23 @@ impl Reconcile {
                     Err(error) => tracing::warn!(%error, "failed to ask the batch system"),
                 }
             }
-            Outcome::Submitted(fates) => self.submitted(fates, now),
+            Outcome::Submitted { fates, volumes } => {
+                self.submitted(fates, now);
+                for (uid, (content, seen)) in volumes {
+                    self.observed.holds(&uid, content);
+                    self.renewal.submitted(&uid, seen);
+                }
+            }
+            Outcome::Renewed(renewed) => {
+                for (uid, problem) in self.renewal.taken(&renewed) {
+                    self.tell(&uid, Kind::Warning, "FailedMount", &problem);
+                }
+                for pod in renewed {
+                    if let Some(content) = pod.content {
+                        self.observed.holds(&pod.uid, content);
+                    }
+                }
+            }
             Outcome::Cancelled { pods, hard, result } => {
                 for (uid, grace) in pods {
                     let failure = match &result {
@@ -132,6 +148,7 @@ impl Reconcile {
         self.submissions = self.submissions.saturating_sub(1);
         self.pace.news();
         for (uid, fate) in fates {
+            self.hands.metrics.submitted(&fate, self.age(&uid));
             let memo = self.ledger.entry(uid.clone()).or_default();
             memo.busy = false;
             match fate {

@@ -4,6 +4,8 @@
 //! of a list, `*` for the keys of a map, a trailing `.**` for everything below. What stands below `containers[]` and
 //! `initContainers[]` is written once, below `container`. A field that is not in the table is refused.
 
+use super::life;
+
 /// What becomes of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
@@ -32,7 +34,7 @@ pub struct Row {
     pub test: &'static str,
 }
 
-const fn row(path: &'static str, decision: Decision, why: &'static str, test: &'static str) -> Row {
+pub(super) const fn row(path: &'static str, decision: Decision, why: &'static str, test: &'static str) -> Row {
     Row {
         path,
         decision,
@@ -41,7 +43,7 @@ const fn row(path: &'static str, decision: Decision, why: &'static str, test: &'
     }
 }
 
-const fn honoured(path: &'static str, why: &'static str, test: &'static str) -> Row {
+pub(super) const fn honoured(path: &'static str, why: &'static str, test: &'static str) -> Row {
     row(path, Decision::Honoured, why, test)
 }
 
@@ -49,7 +51,7 @@ const fn only(path: &'static str, values: &'static [&'static str], why: &'static
     row(path, Decision::Only(values), why, test)
 }
 
-const fn refused(path: &'static str, why: &'static str) -> Row {
+pub(super) const fn refused(path: &'static str, why: &'static str) -> Row {
     row(path, Decision::Refused, why, "")
 }
 
@@ -80,9 +82,9 @@ pub const POD: &[Row] = &[
         "one after the other, before the others",
         "several_containers_and_init",
     ),
-    refused(
+    meaningless(
         "ephemeralContainers.**",
-        "`kubectl debug` cannot add a container to a job yet",
+        "one that is added (`kubectl debug`) never starts, and its own status says why: a job's containers are those that it began with",
     ),
     honoured("restartPolicy", "inside the job, with the kubelet's pauses", "restarts"),
     honoured(
@@ -201,7 +203,11 @@ pub const POD: &[Row] = &[
     honoured("serviceAccount", "the old name of serviceAccountName", ""),
     honoured("automountServiceAccountToken", API_SERVER, ""),
     honoured("overhead.*", "added to what the job asks for", ""),
-    honoured("readinessGates.**", "conditions of others are kept", ""),
+    honoured(
+        "readinessGates.**",
+        "conditions of others are kept, and the pod is ready when they hold",
+        "readiness_gates",
+    ),
     only("os.name", &["linux"], WINDOWS, ""),
     honoured(
         "resources.limits.*",
@@ -272,6 +278,9 @@ pub const POD: &[Row] = &[
     refused("securityContext.sysctls.**", KERNEL),
     refused("securityContext.windowsOptions.**", WINDOWS),
 ];
+
+/// All that is about a container.
+pub const CONTAINERS: &[&[Row]] = &[CONTAINER, life::LIFECYCLE, life::STARTUP, life::LIVENESS, life::READINESS];
 
 /// Fields of a container.
 pub const CONTAINER: &[Row] = &[
@@ -410,21 +419,44 @@ pub const CONTAINER: &[Row] = &[
         "a container listens where it likes",
         "",
     ),
-    refused("livenessProbe.**", SUPERVISOR),
-    refused("readinessProbe.**", SUPERVISOR),
-    refused("startupProbe.**", SUPERVISOR),
-    refused("lifecycle.**", SUPERVISOR),
-    refused("restartPolicy", SUPERVISOR),
-    refused("restartPolicyRules.**", SUPERVISOR),
-    refused("stdin", SUPERVISOR),
-    refused("stdinOnce", SUPERVISOR),
-    refused("tty", SUPERVISOR),
+    honoured(
+        "restartPolicy",
+        "an init container with `Always` is a sidecar: it runs beside what comes after it, is ended last and holds nothing open; else in place of the pod's",
+        "sidecars",
+    ),
+    only(
+        "restartPolicyRules[].action",
+        &["Restart"],
+        "a container is restarted by itself, not with all others",
+        "restart_rules",
+    ),
+    honoured(
+        "restartPolicyRules[].exitCodes.operator",
+        "before restartPolicy",
+        "restart_rules",
+    ),
+    honoured(
+        "restartPolicyRules[].exitCodes.values[]",
+        "before restartPolicy",
+        "restart_rules",
+    ),
+    honoured("stdin", "a pipe; `kubectl attach -i` reaches it", "attach_with_input"),
+    honoured("stdinOnce", "ends with the first who attaches", "attach_with_input"),
+    honoured(
+        "tty",
+        "made by `script` of the compute node, which has to have that",
+        "attach_with_a_terminal",
+    ),
     honoured(
         "terminationMessagePath",
         "the file that the report reads is mounted there",
         "termination_message",
     ),
-    only("terminationMessagePolicy", &["File"], SUPERVISOR, ""),
+    honoured(
+        "terminationMessagePolicy",
+        "`FallbackToLogsOnError`: the last 80 lines of the log, 2,048 bytes at most",
+        "termination_message_from_the_log",
+    ),
     honoured(
         "securityContext.readOnlyRootFilesystem",
         "the image without anything over it",
@@ -496,7 +528,7 @@ pub const VOLUMES: &[Row] = &[
         "waited for if it is missing",
         "config_maps_and_secrets",
     ),
-    honoured("volumes[].configMap.optional", "then the volume is empty", ""),
+    honoured("volumes[].configMap.optional", "then the volume is empty", "changes_reach_running_pods"),
     honoured("volumes[].configMap.defaultMode", MODE, ""),
     honoured("volumes[].configMap.items[].key", "waited for if it is missing", ""),
     honoured(
@@ -525,7 +557,7 @@ pub const VOLUMES: &[Row] = &[
     honoured(
         "volumes[].downwardAPI.items[].fieldRef.fieldPath",
         "as in a variable",
-        "",
+        "changes_reach_running_pods",
     ),
     meaningless(
         "volumes[].downwardAPI.items[].fieldRef.apiVersion",
@@ -571,7 +603,7 @@ pub const VOLUMES: &[Row] = &[
     honoured(
         "volumes[].projected.sources[].secret.name",
         "waited for if it is missing",
-        "",
+        "changes_reach_running_pods",
     ),
     honoured(
         "volumes[].projected.sources[].secret.optional",
@@ -627,12 +659,12 @@ pub const VOLUMES: &[Row] = &[
     honoured(
         "volumes[].projected.sources[].serviceAccountToken.audience",
         "the API server's own without it",
-        "",
+        "tokens_are_renewed",
     ),
     honoured(
         "volumes[].projected.sources[].serviceAccountToken.expirationSeconds",
-        "bound to the pod, made when it is submitted",
-        "",
+        "bound to the pod; replaced at four fifths of it, and each day, while the pod waits and runs",
+        "tokens_are_renewed",
     ),
     refused(
         "volumes[].projected.sources[].clusterTrustBundle.**",
@@ -645,12 +677,13 @@ pub const VOLUMES: &[Row] = &[
     only(
         "volumes[].emptyDir.medium",
         &["", "Memory"],
-        "a directory of the pod's in either case: memory of a compute node is counted by its job, not by its volumes",
-        "",
+        "`Memory`: in the compute node's `/dev/shm`, and what is in it counts for the job's memory",
+        "emptydirs_in_memory",
     ),
-    refused(
+    honoured(
         "volumes[].emptyDir.sizeLimit",
-        "nothing on the cluster would measure it",
+        "measured once a minute inside the job; a pod that is over it is evicted",
+        "limits_of_what_a_pod_may_fill",
     ),
     row(
         "volumes[].hostPath.path",

@@ -32,6 +32,7 @@ fn report(stage: Stage) -> Report {
         reason: None,
         message: String::new(),
         containers: vec![],
+        events: vec![],
     }
 }
 
@@ -49,6 +50,7 @@ fn observed(remote: Option<RemotePod>) -> Observed {
             name: "p".into(),
             report: remote.report,
             said: remote.said,
+            content: remote.content,
         };
         observed.rescanned(&["u".into()], BTreeMap::from([("u".into(), scan)]), remote.scanned_at);
     }

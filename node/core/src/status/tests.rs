@@ -18,7 +18,8 @@ fn pod(policy: &str, init: bool) -> Pod {
 fn container(name: &str, stage: ContainerStage, exit: Option<i32>) -> ContainerReport {
     ContainerReport {
         name: name.into(),
-        init: name == "i",
+        init: matches!(name, "i" | "s"),
+        sidecar: name == "s",
         stage,
         restarts: 0,
         run: Ending {
@@ -28,9 +29,12 @@ fn container(name: &str, stage: ContainerStage, exit: Option<i32>) -> ContainerR
             ..Ending::default()
         },
         image_id: None,
+        pull: None,
         message: String::new(),
         last: None,
         termination_message: None,
+        started: stage == ContainerStage::Running,
+        ready: stage == ContainerStage::Running,
     }
 }
 
@@ -46,6 +50,7 @@ fn report(stage: Stage, reason: Option<&str>, containers: Vec<ContainerReport>) 
         reason: reason.map(str::to_owned),
         message: String::new(),
         containers,
+        events: vec![],
     }
 }
 
@@ -244,6 +249,20 @@ fn what_the_batch_system_ended_has_failed_whatever_its_containers_said() {
 }
 
 #[test]
+fn who_fills_more_than_its_limit_is_evicted() {
+    let mut over = report(
+        Stage::Ended,
+        Some("Evicted"),
+        vec![container("a", Terminated, Some(137)), container("b", Terminated, Some(0))],
+    );
+    over.message = "Usage of EmptyDir volume \"v\" exceeds the limit \"1Mi\".".into();
+    let found = of(&pod("Always", false), &over);
+    assert_eq!((phase(&found), found.reason.as_deref()), ("Failed", Some("Evicted")));
+    assert_eq!(found.message.as_deref(), Some(over.message.as_str()));
+    assert!(found.conditions.unwrap().iter().all(|c| c.type_ != "DisruptionTarget"));
+}
+
+#[test]
 fn an_exit_code_that_nobody_knows_is_no_success() {
     let over = report(
         Stage::Ended,
@@ -251,6 +270,89 @@ fn an_exit_code_that_nobody_knows_is_no_success() {
         vec![container("a", Terminated, None), container("b", Terminated, Some(0))],
     );
     assert_eq!(phase(&of(&pod("Never", false), &over)), "Failed");
+}
+
+fn with_sidecar(policy: &str) -> Pod {
+    let mut pod = pod(policy, false);
+    let spec = json!([{"name": "s", "image": "i", "restartPolicy": "Always"}, {"name": "i", "image": "i"}]);
+    pod.spec.as_mut().unwrap().init_containers = serde_json::from_value(spec).unwrap();
+    pod
+}
+
+#[test]
+fn a_sidecar_neither_holds_a_pod_open_nor_fails_it() {
+    let run = |stage, policy: &str, s, i: (ContainerStage, Option<i32>), a: (ContainerStage, Option<i32>)| {
+        let containers = vec![s, container("i", i.0, i.1), container("a", a.0, a.1), container("b", a.0, a.1)];
+        let found = of(&with_sidecar(policy), &report(stage, None, containers));
+        let conditions = ["Initialized", "ContainersReady", "Ready"].map(|name| condition(&found, name).status == "True");
+        (phase(&found).to_owned(), conditions)
+    };
+    let up = || container("s", Running, None);
+    let starting = || ContainerReport {
+        started: false,
+        ready: false,
+        ..up()
+    };
+    let again = || ContainerReport {
+        last: Some(Ending::default()),
+        ..container("s", Waiting, None)
+    };
+    let (waits, done, running, bad) = (
+        (Waiting, None),
+        (Terminated, Some(0)),
+        (Running, None),
+        (Terminated, Some(1)),
+    );
+    let seen = |phase: &str, conditions| (phase.to_owned(), conditions);
+    let (none, begun, all) = ([false; 3], [true, false, false], [true; 3]);
+    assert_eq!(run(Stage::Starting, "Never", starting(), waits, waits), seen("Pending", none));
+    assert_eq!(run(Stage::Starting, "Never", up(), done, waits), seen("Pending", begun));
+    assert_eq!(run(Stage::Running, "Never", up(), done, running), seen("Running", all));
+    assert_eq!(run(Stage::Running, "Never", again(), done, running), seen("Running", begun));
+    assert_eq!(run(Stage::Stopping, "Never", up(), done, done), seen("Running", begun));
+    let ended = container("s", Terminated, Some(143));
+    assert_eq!(run(Stage::Ended, "Never", ended.clone(), done, done), seen("Succeeded", begun));
+    assert_eq!(run(Stage::Ended, "Never", ended.clone(), done, bad), seen("Failed", begun));
+    assert_eq!(run(Stage::Ended, "Always", ended, bad, waits).0, "Failed");
+}
+
+#[test]
+fn a_container_is_as_ready_as_its_probes_say() {
+    let mut slow = container("a", Running, None);
+    slow.ready = false;
+    let found = of(
+        &pod("Always", false),
+        &report(Stage::Running, None, vec![slow.clone(), container("b", Running, None)]),
+    );
+    let a = &found.container_statuses.as_ref().unwrap()[0];
+    assert_eq!((a.started, a.ready, phase(&found)), (Some(true), false, "Running"));
+    let ready = condition(&found, "Ready");
+    assert_eq!(
+        (ready.reason.as_deref(), ready.message.as_deref()),
+        (Some("ContainersNotReady"), Some("containers with unready status: [a]"))
+    );
+    slow.started = false;
+    let found = of(&pod("Always", false), &report(Stage::Running, None, vec![slow]));
+    assert_eq!(found.container_statuses.unwrap()[0].started, Some(false));
+}
+
+#[test]
+fn a_containers_own_policy_decides_about_the_pod() {
+    let mut pod = pod("Never", false);
+    let spec = pod.spec.as_mut().unwrap();
+    spec.containers[0].restart_policy = Some("Always".to_owned());
+    let again = ContainerReport {
+        last: Some(Ending {
+            exit: Some(1),
+            ..Ending::default()
+        }),
+        ..container("b", Waiting, None)
+    };
+    let found = of(
+        &pod,
+        &report(Stage::Running, None, vec![container("a", Terminated, Some(0)), again]),
+    );
+    assert_eq!(phase(&found), "Running");
 }
 
 #[test]
