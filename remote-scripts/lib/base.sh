@@ -63,7 +63,7 @@ is_number() {
 
 # What the file `container` of a container may say (see README.md).
 # shellcheck disable=SC2034
-container_keys='name kind image pull workdir read_only user restart restart_rules message stop_signal'
+container_keys='name kind image pull workdir read_only user stdin tty restart restart_rules message stop_signal ranks'
 
 # pairs FILE KEY…: reads lines key=value into variables p_KEY; keys that are absent become empty, others are refused.
 pairs() {
@@ -153,6 +153,15 @@ find_program() {
     done
     program=
     return 1
+}
+
+# await PID: sets $code to the exit code of a child, whatever signals are handled meanwhile.
+await() {
+    while :; do
+        wait "$1"
+        code=$?
+        [ "$code" -gt 128 ] && kill -0 "$1" 2>/dev/null || return 0
+    done
 }
 
 # agent_dir ROOT AGENT: checks both, sets $dir to the agent's directory.

@@ -1,13 +1,15 @@
 # Sourced by container/NAME: what a container is, read from its directory, for any runtime.
 # shellcheck shell=sh
 
-# container POD_DIR CONTAINER_DIR: reads it. A relative CONTAINER_DIR is none.
+# container POD_DIR CONTAINER_DIR: reads it. A relative CONTAINER_DIR is none. (Of a container with ranks, each has its own
+# $failed: pod/rank says in TOWLINE_RANK which one this is.)
 # shellcheck disable=SC2034
 container() {
     pod=$1 source=$2
     # shellcheck disable=SC2086 # several words
     pairs "$source/container" $container_keys || exit 70
-    name=$p_name workdir=$p_workdir read_only=$p_read_only user=${p_user:-root} failed=$pod/run/$p_name.failed
+    name=$p_name workdir=$p_workdir read_only=$p_read_only user=${p_user:-root}
+    failed=$pod/run/$p_name.failed${TOWLINE_RANK:+.$TOWLINE_RANK}
     is_name "$name" || fail "$source/container has no name"
 }
 
@@ -16,6 +18,39 @@ cannot() {
     clean "$3"
     if [ -n "$failed" ]; then printf '%s%s%s\n' "$1" "$US" "$cleaned" >"$failed"; else printf '%s\n' "$cleaned" >&2; fi
     exit "$2"
+}
+
+# rank_of PID: sets $pid to the process to enter, PID or, of a container with ranks, the process of its first one.
+rank_of() {
+    pid=$1
+    if [ -r "$pod/run/$name.rank" ]; then
+        first_line "$pod/run/$name.rank"
+        pid=$line
+    fi
+}
+
+# passed COMMAND: calls COMMAND NAME for each variable of the environment that a rank's container is to have from the batch
+# system (TOWLINE_PASS).
+passed() {
+    [ -n "${TOWLINE_PASS-}" ] || return 0
+    passed_rest=$(export -p)$LF
+    while [ "$passed_rest" ]; do
+        passed_name=${passed_rest%%"$LF"*} passed_rest=${passed_rest#*"$LF"}
+        case $passed_name in
+            'export '*=*) passed_name=${passed_name#export } ;;
+            'declare -x '*=*) passed_name=${passed_name#declare -x } ;;
+            *) continue ;;
+        esac
+        passed_name=${passed_name%%=*}
+        case $passed_name in
+            *[!A-Z0-9_]*) continue ;;
+        esac
+        for passed_begin in $TOWLINE_PASS; do
+            case $passed_name in
+                "$passed_begin"*) "$1" "$passed_name" ;;
+            esac
+        done
+    done
 }
 
 # inside PATH MAKE: sets $found to what PATH is on this node. PATH is ROOT//PART or ROOT//PART//PART…: no part, by whatever
@@ -126,7 +161,9 @@ is_variable() {
 # variables in its environment, byte for byte.
 # Between the first export and the exec, names belong to the pod: nothing is read here but "$@" and TOWLINE_W….
 # A name that a shell cannot export is set by env, in whose arguments it can be seen for a moment.
+# Instead of becoming the command, serves it, if lib/prober.sh was asked to (will_serve).
 become_env=/usr/bin/env
+TOWLINE_WSERVE=
 become() {
     TOWLINE_WRAP=$1 TOWLINE_WENV=$become_env TOWLINE_WCOMMAND=$2 TOWLINE_WFAILED=$failed
     shift
@@ -159,7 +196,9 @@ become() {
             fi
         fi
     fi
-    case $TOWLINE_WCOMMAND in
+    case $TOWLINE_WSERVE$TOWLINE_WCOMMAND in
+        # (Each probe says it by itself.)
+        1*) ;;
         -* | *=*) TOWLINE_WANT=no ;;
         *) command -v "$TOWLINE_WCOMMAND" >/dev/null || TOWLINE_WANT=no ;;
     esac
@@ -175,5 +214,6 @@ become() {
     [ -z "$TOWLINE_WODD" ] || { unset IFS && set -- $TOWLINE_WENV -- "$@"; }
     [ -z "$TOWLINE_WRAP" ] || set -- "$TOWLINE_WRAP" "$@"
     unset LC_ALL TOWLINE_SH TOWLINE_SCRATCH TOWLINE_USERNS TOWLINE_LOCAL TOWLINE_WORD
+    [ -z "$TOWLINE_WSERVE" ] || serve "$@"
     exec "$@"
 }

@@ -1,4 +1,4 @@
-# lib/entry.sh LOADER HOSTNAME run | enter WORD…
+# lib/entry.sh LOADER HOSTNAME run | enter WORD… | serve PROBE NUMBER WORD…
 #
 # The first thing in a container of container/apptainer, run by the node's own sh, which is bound in beside it: makes the
 # environment what the pod says (the image's variables, then the pod's) and becomes the command. LOADER is what has to
@@ -68,8 +68,13 @@ become_this() {
     unset SINGULARITY_NO_EVAL
     become '' "$@"
 }
-if [ "$mode" = run ]; then
-    with_command run
-else
-    become '' "$@"
-fi
+case $mode in
+    run) with_command run ;;
+    serve)
+        . "$t/lib/prober.sh"
+        will_serve "$t/said/$1" "$2"
+        shift 2
+        become '' "$@"
+        ;;
+    *) become '' "$@" ;;
+esac

@@ -1,8 +1,9 @@
 # Sourced by container/apptainer: images made ready once for all pods of the account.
 #
 #   images/KEY/current       the name of the newest version, one line
-#   images/KEY/VERSION/      rootfs/ or image.sif, id (the image's name with its digest); never changed once it has this name
-#   images/KEY/lock/         held while a version is made; `by` changes every 10 s as long as the holder lives
+#   images/KEY/VERSION/      rootfs/ or image.sif, id (the image's name with its digest), size (KiB); never changed once it has
+#                            this name, but for `used`: its time is that of the last use
+#   images/KEY/lock/         held while a version is made or removed; `by` changes every 10 s as long as a maker lives
 # shellcheck shell=sh
 
 away() { # what may go away by itself
@@ -19,12 +20,28 @@ current() {
     version=
     [ -r "$key/current" ] && read -r version <"$key/current" && [ -e "$key/$version/$what" ]
 }
+# answer [SECONDS]: how long the pull has taken, if there was one.
 answer() {
+    if ! printf '' 2>/dev/null >"$key/$version/used"; then away "the image $image was taken away in this moment"; fi
     first_line "$key/$version/id"
+    id=$line
+    first_line "$key/$version/size"
+    if is_number "$line"; then line=$((line * 1024)); fi
+    clock
     begin
-    row image "$key/$version/$what" "$line"
+    row image "$key/$version/$what" "$id" "$line" "${1:--}" "$((now - begun))"
     finish
     exit
+}
+# clock: sets $now, seconds of a clock that nobody sets.
+clock() {
+    if [ -r /proc/uptime ]; then read -r now _ </proc/uptime; else now=$(date +%s); fi
+    now=${now%%.*}
+}
+# write_size VERSION_DIR: kibibytes.
+write_size() {
+    write_kib=$(du -sk "$1" 2>/dev/null)
+    printf '%s\n' "${write_kib%%[!0-9]*}" >"$1/size"
 }
 
 # name_parts IMAGE: sets $registry, $repository, $reference (tag or digest) as Docker understands names.
@@ -69,7 +86,7 @@ ask() {
     host=$registry
     [ "$host" != docker.io ] || host='registry-1.docker.io'
     if [ -n "$token" ]; then set -- "$@" -H "Authorization: Bearer $token"; elif [ -n "$auth" ]; then set -- "$@" -K "$auth.curl"; fi
-    curl -s -L -m 20 \
+    ${ask_exec-} curl -s -L -m 20 \
         -H 'Accept: application/vnd.oci.image.index.v1+json' \
         -H 'Accept: application/vnd.docker.distribution.manifest.list.v2+json' \
         -H 'Accept: application/vnd.oci.image.manifest.v1+json' \
@@ -79,17 +96,27 @@ ask() {
 # header NAME: its value in the headers on standard input.
 header() { tr -d '\r' | awk -v name="$1" 'tolower($1) == name ":" { sub(/^[^:]*: */, ""); value = $0 } END { print value }'; }
 
-# look_up: sets $digest, what the registry has under this name now; empty if that cannot be told.
+# asked PATH OPTION…: sets $headers to what ask prints. (While there is something to be tidied up, a TERM has to be heard.)
+asked() {
+    if [ -z "${work-}" ]; then
+        headers=$(ask "$@")
+        return
+    fi
+    (ask_exec='exec' && ask "$@") >"$work/headers" &
+    build=$!
+    wait "$build"
+    asked_code=$?
+    build=
+    headers=$(cat "$work/headers")
+    return "$asked_code"
+}
+
+# look_up: sets $digest, what the registry has under this name now; empty if that cannot be told. False if it is silent.
 look_up() {
     digest='' token=''
-    command -v curl >/dev/null || return 0
-    case $reference in
-        *:*)
-            digest=$reference
-            return
-            ;;
-    esac
-    headers=$(ask "manifests/$reference" -I)
+    find_program curl || return 0
+    asked "manifests/$reference" -I
+    [ $? != 28 ] || return 1
     challenge=$(printf '%s\n' "$headers" | header www-authenticate)
     case $challenge in
         Bearer*realm=*)
@@ -97,14 +124,17 @@ look_up() {
             service=${challenge#*service=\"}
             token=$(curl -s -m 20 ${auth:+-K "$auth.curl"} "${realm%%\"*}?service=${service%%\"*}&scope=repository:$repository:pull" 2>/dev/null |
                 sed -n 's/.*"\(access_\)\{0,1\}token" *: *"\([^"]*\)".*/\2/p')
-            [ -z "$token" ] || headers=$(ask "manifests/$reference" -I)
+            [ -z "$token" ] || asked "manifests/$reference" -I
             ;;
     esac
     digest=$(printf '%s\n' "$headers" | header docker-content-digest)
+    case $reference in
+        *:*) digest=$reference ;;
+    esac
 }
 # working_directory: prints the image's WORKDIR, which Apptainer does not keep.
 working_directory() {
-    command -v curl >/dev/null || return 0
+    find_program curl || return 0
     manifest=$(ask "manifests/${digest:-$reference}")
     case $manifest in
         *'"manifests"'*)
@@ -132,7 +162,7 @@ working_directory() {
 make_lock() {
     before=$version seen='' since=0
     until mkdir "$key/lock" 2>/dev/null; do
-        [ -d "$key" ] || away "failed to make $key/lock"
+        [ -d "$key" ] || mkdir -p "$key" || away "failed to make $key/lock"
         sleep 1
         if current && [ "$version" != "$before" ]; then return 1; fi
         # Times of other machines are not compared: only whether something still changes.
@@ -175,50 +205,130 @@ build() {
     APPTAINER_TMPDIR=$work/tmp SINGULARITY_TMPDIR=$work/tmp exec "$binary" build "$@"
 }
 
-# prepare ROOT IMAGE PULL FORMAT PLAIN_HTTP
-# TOWLINE_AUTH: a file with the words USER PASSWORD TAG, and beside it FILE.curl, the same for curl.
+# source_of IMAGE: this is where it is to come from.
+source_of() {
+    name_parts "$1"
+    scheme=https no_https='' auth=''
+    [ "$1" != "$image" ] || auth=$own_auth
+    case ,$plain, in
+        *",$registry,"*) scheme=http no_https=--no-https ;;
+    esac
+}
+
+# make IMAGE: makes a new version of the image, taken from there. Otherwise it is false and $said says why, $code with what
+# code that ends the work if there is no other place.
+make() {
+    source_of "$1"
+    code=75
+    work=$(mktemp -d "$key/new.XXXXXX") && mkdir "$work/tmp" || {
+        release
+        away "failed to make a directory in $key"
+    }
+    if ! look_up; then
+        said="$registry did not answer within 20 s"
+        remove_tree "$work"
+        work=
+        return 1
+    fi
+    # In the background, so that a TERM is heard while it works.
+    if [ "$what" = rootfs ]; then set -- "$1" --sandbox --fix-perms; else set -- "$1"; fi
+    make_from=$1
+    shift
+    build --disable-cache ${no_https:+"$no_https"} "$@" "$work/$what" "docker://$make_from" >"$work/said" 2>&1 </dev/null &
+    build=$!
+    directory=$(working_directory)
+    wait "$build"
+    make_code=$?
+    build=
+    if [ "$make_code" != 0 ]; then
+        said=$(grep -e FATAL -e ERROR "$work/said" | tail -n 3)
+        said=${said:-$(tail -n 3 "$work/said")}
+        remove_tree "$work"
+        work=
+        case $said in
+            *'manifest unknown'* | *MANIFEST_UNKNOWN* | *NAME_UNKNOWN* | *'name unknown'* | *'repository name not known'* | *nauthorized* | *UNAUTHORIZED* | \
+                *denied* | *DENIED* | *'reference format'* | *'no image found'* | *'not found'*) code=65 ;;
+        esac
+        return 1
+    fi
+    [ -z "$directory" ] || [ "$what" != rootfs ] || printf '%s\n' "$directory" >"$work/rootfs/.singularity.d/towline-workdir"
+    echo "$registry/$repository@${digest:-$reference}" >"$work/id"
+    [ -n "$digest" ] || echo - >"$work/id"
+    remove_tree "$work/tmp"
+    rm -f "$work/said" "$work/headers"
+    write_size "$work"
+    version=v${work##*/new.}
+    mv "$work" "$key/$version" && work='' && echo "$version" >"$key/current.$$" && mv -f "$key/current.$$" "$key/current" || {
+        release
+        away "failed to move the image into place in $key"
+    }
+}
+
+# local_path PATH: answers with an image that lies there; false if there is none.
+local_path() {
+    [ -r "$1" ] || return 1
+    begin
+    row image "$1" - - - -
+    finish
+    exit
+}
+is_image() {
+    case $1 in
+        '' | [!A-Za-z0-9]* | *[!A-Za-z0-9._/:@+-]*) wrong "this is not the name of an image: $1" ;;
+    esac
+}
+
+# prepare ROOT IMAGE PULL FORMAT PLAIN_HTTP [MIRROR…]
+# TOWLINE_AUTH: a file with the words USER PASSWORD TAG for IMAGE, and beside it FILE.curl, the same for curl.
 prepare() {
     root=$1 image=${2#docker://} pull=$3 format=$4 plain=$5
-    case $image in
-        /*)
-            [ -r "$image" ] || wrong "there is no image $image"
-            begin
-            row image "$image" -
-            finish
-            exit
-            ;;
-        '' | [!A-Za-z0-9]* | *[!A-Za-z0-9._/:@+-]*) wrong "this is not the name of an image: $image" ;;
-    esac
+    shift 5
+    work=''
+    clock
+    begun=$now
+    while :; do
+        case $image in
+            /*) local_path "$image" || [ $# != 0 ] || wrong "there is no image $image" ;;
+            *) break ;;
+        esac
+        image=${1#docker://}
+        shift
+    done
+    is_image "$image"
     image_key "$image"
     # What was pulled with credentials is for those alone who have the same.
-    auth=${TOWLINE_AUTH-} tag=
+    own_auth=${TOWLINE_AUTH-} tag=
     unset TOWLINE_AUTH
-    [ -z "$auth" ] || with_words "$auth" credentials || away "failed to read $auth"
+    [ -z "$own_auth" ] || with_words "$own_auth" credentials || away "failed to read $own_auth"
     key=$root/images/$key${tag:+%23$tag}
     case $format in
         sif) what=image.sif ;;
         *) what=rootfs ;;
     esac
 
-    if current && [ "$pull" != Always ]; then answer; fi
+    there=
+    if current; then there=$version; fi
+    if [ -n "$there" ] && [ "$pull" != Always ]; then answer; fi
     if [ "$pull" = Never ]; then
         echo "the image $image is not here and pull=Never" >&2
         exit 66
     fi
     mkdir -p "$key" || away "failed to make $key"
-    name_parts "$image"
-    scheme=https no_https=
-    case ,$plain, in
-        *",$registry,"*) scheme=http no_https=--no-https ;;
-    esac
-    look_up
-    # Always means: look whether it is still the same.
-    if [ -n "$version" ] && [ -n "$digest" ]; then
+    # Always means: look whether it is still the same, at the first place that answers.
+    for candidate in "$image" "$@"; do
+        [ -n "$there" ] || break
+        case $candidate in
+            /*) continue ;;
+        esac
+        source_of "$candidate"
+        look_up || continue
+        [ -n "$digest" ] || continue
         first_line "$key/$version/id"
-        if [ "$line" = "$registry/$repository@$digest" ]; then answer; fi
-    fi
+        if [ "${line##*@}" = "$digest" ]; then answer; fi
+        break
+    done
 
-    main=$$ heart='' work='' build='' host_name=$(uname -n)
+    main=$$ heart='' build='' host_name=$(uname -n)
     trap 'kill "$build" 2>/dev/null; release; exit 75' TERM INT HUP
     make_lock || answer
     # Perhaps it was made while this waited.
@@ -227,36 +337,29 @@ prepare() {
         answer
     fi
 
-    work=$(mktemp -d "$key/new.XXXXXX") || away "failed to make a directory in $key"
-    mkdir "$work/tmp"
-    if [ "$what" = rootfs ]; then set -- --sandbox --fix-perms; else set --; fi
-    # In the background, so that a TERM is heard while it works.
-    build --disable-cache ${no_https:+"$no_https"} "$@" "$work/$what" "docker://$image" >"$work/said" 2>&1 </dev/null &
-    build=$!
-    directory=$(working_directory)
-    wait "$build"
-    code=$?
-    build=
-    if [ "$code" != 0 ]; then
-        said=$(grep -e FATAL -e ERROR "$work/said" | tail -n 3)
-        said=${said:-$(tail -n 3 "$work/said")}
-        release
-        case $said in
-            *'manifest unknown'* | *MANIFEST_UNKNOWN* | *NAME_UNKNOWN* | *'name unknown'* | *'repository name not known'* | *nauthorized* | *UNAUTHORIZED* | \
-                *denied* | *DENIED* | *'reference format'* | *'no image found'* | *'not found'*) wrong "$said" ;;
+    words='' worst=65
+    for candidate in "$image" "$@"; do
+        case $candidate in
+            /*)
+                [ ! -r "$candidate" ] || release
+                local_path "$candidate"
+                words="$words${words:+; }there is no image $candidate"
+                continue
+                ;;
         esac
-        away "$said"
-    fi
-    [ -z "$directory" ] || [ "$what" != rootfs ] || printf '%s\n' "$directory" >"$work/rootfs/.singularity.d/towline-workdir"
-    echo "$registry/$repository@${digest:-$reference}" >"$work/id"
-    [ -n "$digest" ] || echo - >"$work/id"
-    remove_tree "$work/tmp"
-    rm -f "$work/said"
-    version=v${work##*/new.}
-    mv "$work" "$key/$version" && work='' && echo "$version" >"$key/current.$$" && mv -f "$key/current.$$" "$key/current" || {
-        release
-        away "failed to move the image into place in $key"
-    }
+        is_image "$candidate"
+        clock
+        started=$now
+        if make "$candidate"; then
+            release
+            clock
+            answer $((now - started))
+        fi
+        [ "$code" = 65 ] || worst=$code
+        if [ $# != 0 ]; then said="$candidate: $said"; fi
+        words="$words${words:+; }$said"
+    done
     release
-    answer
+    [ "$worst" = 65 ] || away "$words"
+    wrong "$words"
 }

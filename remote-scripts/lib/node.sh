@@ -32,7 +32,7 @@ files_are_local() {
 
 # forsaken ROOT: removes directories of pods on this node (TOWLINE_SCRATCH) whose supervisor was killed and whose pod is gone.
 forsaken() {
-    for facts_left in "${TMPDIR:-/tmp}"/towline-scratch.*; do
+    for facts_left in "${TMPDIR:-/tmp}"/towline-scratch.* /dev/shm/towline-scratch.*; do
         # shellcheck disable=SC3067 # dash, busybox and bash have -O
         [ -d "$facts_left" ] && [ ! -L "$facts_left" ] && [ -O "$facts_left" ] && first_line "$facts_left/of" || continue
         case $line in

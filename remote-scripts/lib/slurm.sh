@@ -16,7 +16,13 @@ options() {
     [ -z "$p_qos" ] || set -- "$@" "--qos=$p_qos"
     [ -z "$p_constraint" ] || set -- "$@" "--constraint=$p_constraint"
     [ -z "$p_reservation" ] || set -- "$@" "--reservation=$p_reservation"
-    set -- "$@" "--nodes=${p_nodes:-1}" "--ntasks-per-node=${p_tasks:-1}"
+    set -- "$@" "--nodes=${p_nodes:-1}"
+    tasks=${p_tasks:-${p_nodes:-1}}
+    if [ "${p_nodes:-0}" = 0 ] || [ $((tasks % p_nodes)) = 0 ]; then
+        set -- "$@" "--ntasks-per-node=$((tasks / ${p_nodes:-1}))"
+    else
+        set -- "$@" "--ntasks=$tasks"
+    fi
     [ -z "$p_cpus" ] || set -- "$@" "--cpus-per-task=$p_cpus"
     [ -z "$p_memory_mb" ] || set -- "$@" "--mem=${p_memory_mb}M"
     gres=$p_gres
@@ -37,9 +43,9 @@ options() {
 # request FILE: reads and checks a request. What is wrong with it is said on standard error.
 request() {
     pairs "$1" job_name partition account qos constraint reservation nodes tasks cpus memory_mb gpus gpu_type gres dependency \
-        licenses mail_user mail_type exclusive comment walltime_s signal_s || return
+        licenses mail_user mail_type exclusive comment mpi walltime_s signal_s || return
     for value in "$p_partition" "$p_account" "$p_qos" "$p_constraint" "$p_reservation" "$p_gpu_type" "$p_gres" "$p_dependency" \
-        "$p_licenses" "$p_mail_user" "$p_mail_type" "$p_comment"; do
+        "$p_licenses" "$p_mail_user" "$p_mail_type" "$p_comment" "$p_mpi"; do
         case $value in
             -* | *[!A-Za-z0-9_.,:@+/=\&\|\(\)*-]*)
                 printf 'the request has a value that is not allowed: %s\n' "$value" >&2

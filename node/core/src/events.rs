@@ -5,6 +5,7 @@
 
 use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
 
+use crate::answer::{Pull, Report};
 use crate::plan;
 use crate::status::submitted;
 
@@ -38,8 +39,13 @@ impl Event {
     }
 }
 
-/// The events that lead from one status to the next.
-pub fn between(old: Option<&PodStatus>, new: &PodStatus) -> Vec<Event> {
+/// What a container's status says while its image is pulled, and an event of it.
+pub fn pulling(image: &str) -> String {
+    format!("Pulling image \"{image}\"")
+}
+
+/// The events that lead from one status to the next. `report` is what the newer one was made of, if it was one.
+pub fn between(old: Option<&PodStatus>, new: &PodStatus, report: Option<&Report>) -> Vec<Event> {
     let mut events = Vec::new();
     if let Some(job) = submitted(new)
         && old.is_none_or(|old| submitted(old) != Some(job))
@@ -54,6 +60,15 @@ pub fn between(old: Option<&PodStatus>, new: &PodStatus) -> Vec<Event> {
     let mut said = submitted(new).map_or_else(String::new, plan::just_submitted);
     for container in all(new) {
         let old = before.iter().find(|before| before.name == container.name).copied();
+        let reported = report.and_then(|report| report.containers.iter().find(|one| one.name == container.name));
+        if !container.image_id.is_empty() && old.is_none_or(|old| old.image_id.is_empty()) {
+            pulled(
+                &container.image,
+                old,
+                reported.and_then(|container| container.pull),
+                &mut events,
+            );
+        }
         of_container(old, container, &mut said, &mut events);
     }
     let phase = |status: &PodStatus| status.phase.clone().unwrap_or_default();
@@ -71,14 +86,37 @@ fn all(status: &PodStatus) -> Vec<&ContainerStatus> {
     init.chain(status.container_statuses.iter().flatten()).collect()
 }
 
-fn of_container(old: Option<&ContainerStatus>, new: &ContainerStatus, said: &mut String, events: &mut Vec<Event>) {
-    let ContainerStatus { name, image, .. } = new;
-    if !new.image_id.is_empty() && old.is_none_or(|old| old.image_id.is_empty()) {
+/// An image has come. The words are those of `pkg/kubelet/images/image_manager.go`.
+fn pulled(image: &str, old: Option<&ContainerStatus>, pull: Option<Pull>, events: &mut Vec<Event>) {
+    let Some((pull, seconds)) = pull.and_then(|pull| Some((pull, pull.seconds?))) else {
         events.push(Event::normal(
             "Pulled",
-            format!("Container image \"{image}\" is ready on the cluster"),
+            format!("Container image \"{image}\" already present on machine"),
         ));
+        return;
+    };
+    let pulling = pulling(image);
+    let said = old.and_then(|old| old.state.as_ref()?.waiting.as_ref()?.message.as_ref());
+    if said != Some(&pulling) {
+        events.push(Event::normal("Pulling", pulling));
     }
+    let duration = |seconds: u64| match (seconds / 60, seconds % 60) {
+        (0, seconds) => format!("{seconds}s"),
+        (minutes, seconds) => format!("{minutes}m{seconds}s"),
+    };
+    let mut message = format!(
+        "Successfully pulled image \"{image}\" in {} ({} including waiting).",
+        duration(seconds),
+        duration(pull.waited_s.unwrap_or(seconds))
+    );
+    if let Some(size) = pull.size {
+        message.push_str(&format!(" Image size: {size} bytes."));
+    }
+    events.push(Event::normal("Pulled", message));
+}
+
+fn of_container(old: Option<&ContainerStatus>, new: &ContainerStatus, said: &mut String, events: &mut Vec<Event>) {
+    let ContainerStatus { name, image, .. } = new;
     let state = new.state.clone().unwrap_or_default();
     let began = state.running.is_some()
         || state
@@ -122,6 +160,7 @@ fn of_container(old: Option<&ContainerStatus>, new: &ContainerStatus, said: &mut
         "ImagePullBackOff" => Event::normal("BackOff", format!("Back-off pulling image \"{image}\": {message}")),
         "CreateContainerConfigError" | "CreateContainerError" => Event::warning("Failed", format!("Error: {message}")),
         // What the whole pod waits for is said once and not by each container.
+        _ if message == pulling(image) => Event::normal("Pulling", message.clone()),
         _ if message.is_empty() || *said == message => return,
         "ContainerCreating" | "PodInitializing" => Event::normal("Queued", message.clone()),
         other => Event::warning(other, message.clone()),
@@ -152,8 +191,8 @@ mod tests {
     #[test]
     fn what_the_pod_waits_for_is_said_once() {
         let new = status(json!({"waiting": {"reason": "QueueLimit", "message": "too many jobs"}}));
-        assert_eq!(reasons(&between(None, &new)), ["QueueLimit"]);
-        assert!(between(Some(&new), &new).is_empty());
+        assert_eq!(reasons(&between(None, &new, None)), ["QueueLimit"]);
+        assert!(between(Some(&new), &new, None).is_empty());
     }
 
     #[test]
@@ -165,10 +204,10 @@ mod tests {
         }
         let new = status(json!({"running": {}}));
         assert_eq!(
-            reasons(&between(Some(&before), &new)),
+            reasons(&between(Some(&before), &new, None)),
             ["Created", "Started", "Created", "Started"]
         );
-        assert!(between(Some(&new), &new).is_empty());
+        assert!(between(Some(&new), &new, None).is_empty());
     }
 
     #[test]
@@ -179,7 +218,7 @@ mod tests {
             reason: Some("NodeFailure".into()),
             ..old.clone()
         };
-        let events = between(Some(&old), &new);
+        let events = between(Some(&old), &new, None);
         assert_eq!(reasons(&events), ["NodeFailure"]);
         assert!(events[0].warning);
     }
@@ -189,13 +228,13 @@ mod tests {
         let mut new = status(json!({"waiting": {"reason": "ContainerCreating", "message": "job 7 was submitted"}}));
         new.conditions =
             serde_json::from_value(json!([{"type": SUBMITTED, "status": "True", "message": "job 7"}])).unwrap();
-        assert_eq!(reasons(&between(None, &new)), ["Submitted"]);
+        assert_eq!(reasons(&between(None, &new, None)), ["Submitted"]);
         let queued = status(json!({"waiting": {"reason": "ContainerCreating", "message": "job 7 waits: PENDING"}}));
         let queued = PodStatus {
             conditions: new.conditions.clone(),
             ..queued
         };
-        assert_eq!(reasons(&between(Some(&new), &queued)), ["Queued"]);
+        assert_eq!(reasons(&between(Some(&new), &queued, None)), ["Queued"]);
     }
 
     #[test]
@@ -203,6 +242,50 @@ mod tests {
         let new: PodStatus =
             serde_json::from_value(json!({"conditions": [{"type": SUBMITTED, "status": "True", "message": "job 7"}]}))
                 .unwrap();
-        assert_eq!(between(None, &new)[0].message, "Submitted to the batch system: job 7");
+        assert_eq!(
+            between(None, &new, None)[0].message,
+            "Submitted to the batch system: job 7"
+        );
+    }
+
+    #[test]
+    fn the_pull_of_an_image_is_told_as_a_kubelet_tells_it() {
+        let with = |image_id: &str, message: &str| -> PodStatus {
+            let state = if image_id.is_empty() {
+                json!({"waiting": {"reason": "ContainerCreating", "message": message}})
+            } else {
+                json!({"waiting": {"reason": "PodInitializing"}})
+            };
+            let container = json!({"name": "a", "image": "i:1", "imageID": image_id, "ready": false, "restartCount": 0, "state": state});
+            serde_json::from_value(json!({"phase": "Pending", "containerStatuses": [container]})).unwrap()
+        };
+        let report = |row: &str| {
+            let rows = format!(
+                "pod|u|1|5\njob|7|0|c1|-\nstage|starting|-|\ncontainer|a|main|waiting|0|-|-|-|-|-|i@sha256:0|\n{row}"
+            );
+            crate::answer::report(&crate::answer::tests::text(&rows)).unwrap()
+        };
+        let tell = |old: &PodStatus, new: &PodStatus, row: &str| -> Vec<(String, String)> {
+            let events = between(Some(old), new, Some(&report(row)));
+            events.into_iter().map(|event| (event.reason, event.message)).collect()
+        };
+        let pair = |reason: &str, message: &str| (reason.to_owned(), message.to_owned());
+        let (before, pulls, there) = (with("", ""), with("", "Pulling image \"i:1\""), with("i@sha256:0", ""));
+        assert_eq!(tell(&before, &pulls, ""), [pair("Pulling", "Pulling image \"i:1\"")]);
+        assert!(tell(&pulls, &pulls, "").is_empty());
+        let done = pair(
+            "Pulled",
+            "Successfully pulled image \"i:1\" in 3s (1m5s including waiting). Image size: 2048 bytes.",
+        );
+        assert_eq!(tell(&pulls, &there, "image|a|2048|3|65"), [done.clone()]);
+        // So fast that nobody saw it.
+        assert_eq!(
+            tell(&before, &there, "image|a|2048|3|65"),
+            [pair("Pulling", "Pulling image \"i:1\""), done]
+        );
+        assert_eq!(
+            tell(&before, &there, "image|a|2048|-|0"),
+            [pair("Pulled", "Container image \"i:1\" already present on machine")]
+        );
     }
 }

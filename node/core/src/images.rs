@@ -92,10 +92,7 @@ pub fn images(output: &str) -> Result<Vec<PreparedImage>, BadAnswer> {
 
 /// What a Node's status says of the images: the largest first, the newest version by its name as well.
 pub fn of_node(images: &[PreparedImage]) -> Vec<ContainerImage> {
-    let mut there: Vec<&PreparedImage> = images
-        .iter()
-        .filter(|image| image.fate != ImageFate::Removed)
-        .collect();
+    let mut there: Vec<&PreparedImage> = images.iter().filter(|image| image.fate != ImageFate::Removed).collect();
     there.sort_by(|a, b| (a.idle_s, &a.version).cmp(&(b.idle_s, &b.version)));
     let mut named = BTreeSet::new();
     let mut shown: Vec<ContainerImage> = there

@@ -41,6 +41,10 @@ pub struct Read {
     pub image_root: Option<String>,
     /// Paths to be bound.
     pub binds: Vec<Bind>,
+    /// The main container is started as ranks.
+    pub mpi: bool,
+    /// Variables of the main container.
+    pub variables: Vec<(String, String)>,
 }
 
 /// Reads them.
@@ -65,7 +69,7 @@ pub fn read(annotations: &BTreeMap<String, String>) -> Result<Read, String> {
             }
             // (That is how it says that there are none.)
             "mpi-flags" if value == "true" => {}
-            "mpi-flags" => return refuse("nothing starts the ranks of a program on several nodes yet"),
+            "mpi-flags" => read.mpi_flags(value).map_err(|why| format!("{key}: {why}"))?,
             "pre-exec" | "singularity-commands" => {
                 return refuse(
                     "commands outside of the container would run with all that the account may do, whoever wrote the pod; use an init container",
@@ -96,7 +100,8 @@ impl Read {
     fn flags(&mut self, text: &str) -> Result<(), String> {
         let mut words = text.split_whitespace();
         let mut others = Vec::new();
-        let (mut tasks, mut cpus_per_task) = (None, None);
+        let (mut tasks, mut per_node, mut cpus_per_task) = (None, None, None);
+        let (mut memory_per_node, mut gpus_per_node) = (None, None);
         while let Some(word) = words.next() {
             let (name, mut value) = split(word);
             let long = long_name(name).unwrap_or(name);
@@ -119,19 +124,25 @@ impl Read {
                     let seconds = slurm_time(value).ok_or_else(|| format!("{:?} is no time", excerpt(value)))?;
                     self.settings.insert(Setting::Walltime, seconds.to_string());
                 }
-                "--ntasks" | "--ntasks-per-node" | "--tasks-per-node" => tasks = Some(count(argument()?)?),
+                "--ntasks" => tasks = Some(count(argument()?)?),
+                "--ntasks-per-node" | "--tasks-per-node" => per_node = Some(count(argument()?)?),
                 "--cpus-per-task" => cpus_per_task = Some(count(argument()?)?),
                 "--mem" => {
                     let value = argument()?;
                     let mib = slurm_mib(value).ok_or_else(|| format!("{:?} is no amount of memory", excerpt(value)))?;
-                    self.memory_mb = Some(mib);
+                    memory_per_node = Some(mib);
                 }
                 "--gpus" | "--gpus-per-node" => {
                     let value = argument()?;
                     if let Some((kind, _)) = value.rsplit_once(':') {
                         self.settings.insert(Setting::GpuType, kind.to_owned());
                     }
-                    self.gpus = Some(count(value.rsplit(':').next().unwrap_or_default())?);
+                    let number = count(value.rsplit(':').next().unwrap_or_default())?;
+                    if long == "--gpus" {
+                        self.gpus = Some(number);
+                    } else {
+                        gpus_per_node = Some(number);
+                    }
                 }
                 // Towline finds its job by the job's name; what the user calls it stands in the comment.
                 "--job-name" => {
@@ -143,14 +154,60 @@ impl Read {
                 _ => others.push(word.to_owned()),
             }
         }
+        // What a pod asks for is what the whole job has.
+        let nodes = self.settings.get(&Setting::Nodes).map_or(Ok(1), |nodes| count(nodes))?;
+        let tasks = tasks.or(per_node.map(|tasks| tasks.saturating_mul(nodes)));
         if let Some(tasks) = tasks.filter(|tasks| *tasks > 1) {
             self.settings.insert(Setting::Tasks, tasks.to_string());
         }
         if let Some(cpus) = cpus_per_task {
-            self.cpus = Some(cpus.saturating_mul(tasks.unwrap_or(1)));
+            self.cpus = Some(cpus.saturating_mul(tasks.unwrap_or(nodes)));
+        }
+        if let Some(mib) = memory_per_node {
+            self.memory_mb = Some(mib.saturating_mul(nodes));
+        }
+        if let Some(gpus) = gpus_per_node {
+            self.gpus = Some(gpus.saturating_mul(nodes));
         }
         if !others.is_empty() {
             self.settings.insert(Setting::Flags, others.join(" "));
+        }
+        Ok(())
+    }
+
+    /// Options of `mpiexec`, in whose place the batch system starts the ranks.
+    fn mpi_flags(&mut self, text: &str) -> Result<(), String> {
+        self.mpi = true;
+        let mut words = text.split_whitespace();
+        while let Some(word) = words.next() {
+            let mut argument = || words.next().ok_or_else(|| format!("{word} has no value"));
+            match word {
+                "-n" | "-np" | "--n" | "--np" => {
+                    let tasks = argument()?;
+                    // (As interLink's own script has it: as many as the job has.)
+                    if tasks != "$SLURM_NTASKS" && tasks != "${SLURM_NTASKS}" {
+                        self.settings.insert(Setting::Tasks, count(tasks)?.to_string());
+                    }
+                }
+                "-mca" | "--mca" => {
+                    let (name, value) = (argument()?, argument()?);
+                    self.variables.push((format!("OMPI_MCA_{name}"), value.to_owned()));
+                }
+                // (A variable without a value is the container's own already.)
+                "-x" => {
+                    if let Some((name, value)) = argument()?.split_once('=') {
+                        self.variables.push((name.to_owned(), value.to_owned()));
+                    }
+                }
+                // Whose ranks they are and how they share the CPUs is the batch system's to say.
+                "--oversubscribe" | "--allow-run-as-root" | "--quiet" | "-q" => {}
+                _ => {
+                    return Err(format!(
+                        "the option {:?} is not one of those that are understood",
+                        excerpt(word)
+                    ));
+                }
+            }
         }
         Ok(())
     }
@@ -336,6 +393,34 @@ mod tests {
     }
 
     #[test]
+    fn what_flags_say_of_a_node_is_counted_for_all() {
+        let found = one("flags", "-N 2 --ntasks-per-node=4 -c 3 --mem=1G --gpus-per-node=1").unwrap();
+        assert_eq!(found.settings[&Setting::Tasks], "8");
+        assert_eq!(
+            (found.cpus, found.memory_mb, found.gpus),
+            (Some(24), Some(2048), Some(2))
+        );
+        assert_eq!(one("flags", "-N 2 -n 5 -c 2 -G 4").unwrap().cpus, Some(10));
+    }
+
+    #[test]
+    fn mpi_flags_start_ranks() {
+        let found = one(
+            "mpi-flags",
+            "-np 4 --mca btl tcp,self -x LEVEL=debug -x PATH --allow-run-as-root",
+        )
+        .unwrap();
+        assert!(found.mpi);
+        assert_eq!(found.settings[&Setting::Tasks], "4");
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            found.variables,
+            [pair("OMPI_MCA_btl", "tcp,self"), pair("LEVEL", "debug")]
+        );
+        assert!(!one("mpi-flags", "true").unwrap().mpi);
+    }
+
+    #[test]
     fn times_are_slurms_own() {
         for (text, seconds) in [
             ("90", Some(5400)),
@@ -371,7 +456,10 @@ mod tests {
         for (name, value) in [
             ("pre-exec", "module load x"),
             ("singularity-commands", "x"),
-            ("mpi-flags", "--bind-to core"),
+            ("mpi-flags", "--hostfile /x"),
+            ("mpi-flags", "-np many"),
+            ("mpi-flags", "--mca btl"),
+            ("flags", "-N 1-2"),
             ("image-root", "oras://"),
             ("singularity-options", "--net"),
             ("singularity-mounts", "--bind /a:/b:exec"),
@@ -389,7 +477,7 @@ mod tests {
     proptest! {
         #[test]
         fn reading_never_panics(text in "\\PC{0,40}|(-[a-zA-Z]|--[a-z]{1,8}|=|[0-9:]{1,4}| ){0,12}") {
-            for name in ["flags", "singularity-options", "singularity-mounts", "image-root"] {
+            for name in ["flags", "mpi-flags", "singularity-options", "singularity-mounts", "image-root"] {
                 let _ = one(name, &text);
             }
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
+use crate::life;
 use crate::naming;
 use crate::quantity::{self, BadQuantity};
 use crate::request::{Request, Token};
@@ -18,6 +19,8 @@ pub struct Job {
     pub request: Request,
     /// Options of the batch system as they are.
     pub flags: Vec<String>,
+    /// How often the batch system starts the main container; `None`: its job does, once.
+    pub ranks: Option<u64>,
 }
 
 fn refuse(reason: &str, message: String) -> Fault {
@@ -27,7 +30,8 @@ fn refuse(reason: &str, message: String) -> Fault {
 /// The job of a pod.
 ///
 /// # Errors
-/// A rejection: a quantity that is none, a partition that is not there, a walltime that its partition does not allow.
+/// A rejection: a quantity that is none, a partition that is not there, a walltime that its partition does not allow,
+/// numbers of nodes and tasks that contradict each other.
 pub fn of(pod: &Pod, spec: &PodSpec, asked: &Asked, site: &Site) -> Result<Job, Fault> {
     let token = |setting: Setting, site: &Option<String>| {
         let text = asked.get(setting).or(site.as_ref());
@@ -38,7 +42,8 @@ pub fn of(pod: &Pod, spec: &PodSpec, asked: &Asked, site: &Site) -> Result<Job, 
     let none = None;
     let partition = token(Setting::Partition, &site.partition)?;
     let own_partition = partition.as_ref().map(Token::as_str) == site.partition.as_deref();
-    let (gpus, gres) = devices(spec, asked, site)?;
+    let shape = shape(asked)?;
+    let (gpus, gres) = devices(spec, asked, shape.nodes, site)?;
     let cpus = need(spec, "cpu", quantity::milli)?
         .map(|milli| milli.div_ceil(1000))
         .or(asked.cpus)
@@ -47,10 +52,6 @@ pub fn of(pod: &Pod, spec: &PodSpec, asked: &Asked, site: &Site) -> Result<Job, 
         .map(|bytes| bytes.div_ceil(1 << 20))
         .or(asked.memory_mb)
         .unwrap_or(site.default_memory_mb);
-    let tasks = asked
-        .get(Setting::Tasks)
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(1);
     let grace = u64::try_from(spec.termination_grace_period_seconds.unwrap_or(DEFAULT_GRACE_S)).unwrap_or(0);
     let walltime_s = walltime_of(
         spec,
@@ -72,10 +73,14 @@ pub fn of(pod: &Pod, spec: &PodSpec, asked: &Asked, site: &Site) -> Result<Job, 
             qos: token(Setting::Qos, &site.qos)?,
             constraint: token(Setting::Constraint, &none)?,
             reservation: token(Setting::Reservation, &none)?,
-            nodes: 1,
-            tasks,
-            cpus: cpus.div_ceil(tasks).max(1),
-            memory_mb: memory.saturating_add(site.overhead_memory_mb).max(1),
+            nodes: shape.nodes,
+            tasks: shape.tasks,
+            // What the pod asks for is what all its nodes have together.
+            cpus: cpus.div_ceil(shape.tasks).max(1),
+            memory_mb: memory
+                .div_ceil(shape.nodes)
+                .saturating_add(site.overhead_memory_mb)
+                .max(1),
             gpus,
             gpu_type: token(Setting::GpuType, gpu_type)?,
             gres,
@@ -85,6 +90,7 @@ pub fn of(pod: &Pod, spec: &PodSpec, asked: &Asked, site: &Site) -> Result<Job, 
             mail_type: token(Setting::MailType, &none)?,
             exclusive: asked.get(Setting::Exclusive).is_some_and(|text| text == "true"),
             comment: token(Setting::Comment, &none)?,
+            mpi: token(Setting::Mpi, &none)?.filter(|_| asked.parallel),
             walltime_s,
             signal_s,
             partition,
@@ -93,14 +99,54 @@ pub fn of(pod: &Pod, spec: &PodSpec, asked: &Asked, site: &Site) -> Result<Job, 
             .get(Setting::Flags)
             .map(|text| text.split_whitespace().map(str::to_owned).collect())
             .unwrap_or_default(),
+        ranks: asked.parallel.then_some(shape.tasks),
     })
 }
 
-/// GPUs, and generic resources beside them. What the pod's resources ask for comes before what annotations say.
-fn devices(spec: &PodSpec, asked: &Asked, site: &Site) -> Result<(u64, Option<Token>), Fault> {
+/// How many nodes and tasks.
+struct Shape {
+    nodes: u64,
+    tasks: u64,
+}
+
+/// One task on each node, unless more are asked for.
+fn shape(asked: &Asked) -> Result<Shape, Fault> {
+    let nodes = asked.number(Setting::Nodes).unwrap_or(1).max(1);
+    let per_node = asked
+        .number(Setting::TasksPerNode)
+        .map(|tasks| tasks.saturating_mul(nodes));
+    let tasks = match (asked.number(Setting::Tasks), per_node) {
+        (Some(all), Some(product)) if all != product => {
+            return Err(refuse(
+                "InvalidRequest",
+                format!(
+                    "tasks {all} and tasks-per-node, which makes {product} on {nodes} nodes, contradict each other"
+                ),
+            ));
+        }
+        (all, product) => all.or(product).unwrap_or(nodes),
+    };
+    if tasks < nodes {
+        return Err(refuse(
+            "InvalidRequest",
+            format!("{tasks} tasks are too few for {nodes} nodes: each node has one at least"),
+        ));
+    }
+    Ok(Shape { nodes, tasks })
+}
+
+/// GPUs of each node, and generic resources beside them. What the pod's resources ask for comes before what annotations say.
+fn devices(spec: &PodSpec, asked: &Asked, nodes: u64, site: &Site) -> Result<(u64, Option<Token>), Fault> {
     let mut items = Vec::new();
+    let divided = |name: &str, count: u64| {
+        if count.is_multiple_of(nodes) {
+            return Ok(count / nodes);
+        }
+        let why = format!("{count} of {name} cannot be divided among {nodes} nodes");
+        Err(refuse("InvalidRequest", why))
+    };
     for (resource, word) in &site.policy.gres {
-        let count = need(spec, resource, quantity::units)?.unwrap_or(0);
+        let count = divided(resource, need(spec, resource, quantity::units)?.unwrap_or(0))?;
         if count > 0 {
             items.push(format!("{word}:{count}"));
         }
@@ -114,6 +160,7 @@ fn devices(spec: &PodSpec, asked: &Asked, site: &Site) -> Result<(u64, Option<To
     if gpus == 0 {
         gpus = asked.gpus.unwrap_or(0);
     }
+    gpus = divided("the GPUs", gpus)?;
     let is_gpu = |item: &str| item == "gpu" || item.starts_with("gpu:");
     let enough = gpus > 0 || items.iter().any(|item| is_gpu(item));
     let more = asked.get(Setting::Gres).into_iter().flat_map(|text| text.split(','));
@@ -196,10 +243,17 @@ fn need(spec: &PodSpec, name: &str, read: fn(&str) -> Result<u64, BadQuantity>) 
             total = Some(total.unwrap_or(0).saturating_add(value));
         }
     }
+    // Sidecars run beside all that comes after them.
+    let (mut beside, mut most) = (0_u64, 0_u64);
     for container in spec.init_containers.iter().flatten() {
-        if let Some(value) = of(container)? {
-            total = Some(total.unwrap_or(0).max(value));
+        let Some(value) = of(container)? else { continue };
+        most = most.max(beside.saturating_add(value));
+        if life::is_sidecar(true, container) {
+            beside = beside.saturating_add(value);
         }
+    }
+    if beside > 0 || most > 0 {
+        total = Some(total.unwrap_or(0).saturating_add(beside).max(most));
     }
     if let Some(found) = spec.resources.as_ref().and_then(|resources| one(resources, name)) {
         total = Some(read(found, "the pod")?).filter(|value| *value > 0);
@@ -332,6 +386,59 @@ mod tests {
         });
         let request = job(spec, &[("tasks", "2")], &site()).unwrap().request;
         assert_eq!((request.tasks, request.cpus, request.memory_mb), (2, 3, 8));
+    }
+
+    #[test]
+    fn what_a_pod_asks_for_is_shared_by_its_nodes() {
+        let spec = json!({"containers": [{"name": "c", "resources": {"limits": {"cpu": "12", "memory": "3Gi", "nvidia.com/gpu": "4"}}}]});
+        let found = job(spec.clone(), &[("nodes", "2"), ("tasks-per-node", "3")], &site()).unwrap();
+        let request = &found.request;
+        assert_eq!(
+            (
+                request.nodes,
+                request.tasks,
+                request.cpus,
+                request.memory_mb,
+                request.gpus
+            ),
+            (2, 6, 2, 1536, 2)
+        );
+        assert_eq!(found.ranks, Some(6));
+        let request = job(spec.clone(), &[("nodes", "2"), ("tasks", "5")], &site())
+            .unwrap()
+            .request;
+        assert_eq!((request.tasks, request.cpus), (5, 3));
+        for (annotations, said) in [
+            (&[("nodes", "3")][..], "4 of the GPUs"),
+            (&[("nodes", "2"), ("tasks", "1")][..], "too few"),
+            (
+                &[("nodes", "2"), ("tasks", "3"), ("tasks-per-node", "2")][..],
+                "contradict",
+            ),
+        ] {
+            let why = job(spec.clone(), annotations, &site()).unwrap_err();
+            assert!(why.contains(said), "{why}");
+        }
+        assert_eq!(
+            job(spec, &[("nodes", "1"), ("mpi", "pmix")], &site()).unwrap().ranks,
+            Some(1)
+        );
+    }
+
+    #[test]
+    fn a_sidecar_is_counted_beside_what_comes_after_it() {
+        let with = |first: u32, sidecar: u32, second: u32, main: u32| {
+            let limits = |n: u32| json!({"limits": {"cpu": n.to_string()}});
+            let spec = json!({
+                "initContainers": [{"name": "i", "resources": limits(first)},
+                    {"name": "s", "restartPolicy": "Always", "resources": limits(sidecar)}, {"name": "j", "resources": limits(second)}],
+                "containers": [{"name": "a", "resources": limits(main)}]
+            });
+            job(spec, &[], &site()).unwrap().request.cpus
+        };
+        assert_eq!(with(1, 2, 1, 3), 5);
+        assert_eq!(with(7, 2, 1, 3), 7);
+        assert_eq!(with(1, 2, 4, 3), 6);
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //! The flow, in the order of the files: [`words`] and [`protocol`] are the language of `remote-scripts/`; [`answer`]
 //! gives that language types; [`translate`] turns a pod into the directory that describes it on the cluster, after
 //! [`fields`] and [`admission`] have said that it can be honoured at all. [`observed`] sums up what the cluster has told,
-//! [`plan`] decides what to do next, [`renewal`] what of a pod's volumes is not as it should be any more, and [`status`] and [`events`] are what the API is told about it.
+//! [`plan`] decides what to do next, [`renewal`] what of a pod's volumes is not as it should be any more, and [`status`]
+//! and [`events`] are what the API is told about it.
 
 pub mod admission;
 pub mod answer;

@@ -44,15 +44,15 @@ pub struct Request {
     pub constraint: Option<Token>,
     /// Reservation.
     pub reservation: Option<Token>,
-    /// Nodes; more than one is for MPI.
-    pub nodes: u32,
-    /// Tasks among which the CPUs are divided.
+    /// Nodes.
+    pub nodes: u64,
+    /// Tasks of all nodes together.
     pub tasks: u64,
     /// CPUs of each task, whole ones.
     pub cpus: u64,
-    /// Memory in MiB.
+    /// Memory of each node in MiB.
     pub memory_mb: u64,
-    /// GPUs.
+    /// GPUs of each node.
     pub gpus: u64,
     /// The batch system's word for the kind of GPU.
     pub gpu_type: Option<Token>,
@@ -70,6 +70,8 @@ pub struct Request {
     pub exclusive: bool,
     /// The job's comment.
     pub comment: Option<Token>,
+    /// How ranks find each other.
+    pub mpi: Option<Token>,
     /// Walltime in seconds; `None` leaves it to the partition.
     pub walltime_s: Option<u64>,
     /// How long before the walltime the pod is told to end, seconds.
@@ -92,7 +94,7 @@ impl Request {
                 token("qos", &self.qos),
                 token("constraint", &self.constraint),
                 token("reservation", &self.reservation),
-                number("nodes", u64::from(self.nodes.max(1))),
+                number("nodes", self.nodes.max(1)),
                 number("tasks", self.tasks).filter(|_| self.tasks > 1),
                 number("cpus", self.cpus),
                 number("memory_mb", self.memory_mb),
@@ -105,6 +107,7 @@ impl Request {
                 token("mail_type", &self.mail_type),
                 number("exclusive", 1).filter(|_| self.exclusive),
                 token("comment", &self.comment),
+                token("mpi", &self.mpi),
                 self.walltime_s.and_then(|seconds| number("walltime_s", seconds)),
                 number("signal_s", self.signal_s),
             ]

@@ -26,6 +26,8 @@ pub enum Setting {
     Walltime,
     Nodes,
     Tasks,
+    TasksPerNode,
+    Mpi,
     Gres,
     GpuType,
     Dependency,
@@ -60,12 +62,18 @@ pub const NAMES: &[(Setting, &str, &str)] = &[
     (
         Setting::Nodes,
         "nodes",
-        "how many compute nodes: `1`; several are refused, for nothing starts ranks on them yet",
+        "how many compute nodes: on each of them the main container is started",
     ),
     (
         Setting::Tasks,
         "tasks",
-        "how many tasks the CPUs are divided among, for programs that ask Slurm for that",
+        "how often the main container is started, on all nodes together: its ranks",
+    ),
+    (Setting::TasksPerNode, "tasks-per-node", "the same, for each node"),
+    (
+        Setting::Mpi,
+        "mpi",
+        "how the ranks find each other, one of what `srun --mpi=list` shows (`pmix`, `pmi2`); the cluster's default if absent",
     ),
     (
         Setting::Gres,
@@ -134,12 +142,21 @@ pub struct Asked {
     pub image_root: Option<String>,
     /// Paths of the cluster that every container sees.
     pub binds: Vec<Bind>,
+    /// The main container is started as ranks, by the batch system.
+    pub parallel: bool,
+    /// Variables of the main container.
+    pub variables: Vec<(String, String)>,
 }
 
 impl Asked {
     /// A setting's value.
     pub fn get(&self, setting: Setting) -> Option<&String> {
         self.settings.get(&setting)
+    }
+
+    /// A setting's value as a number.
+    pub fn number(&self, setting: Setting) -> Option<u64> {
+        self.get(setting).and_then(|text| number(text))
     }
 }
 
@@ -169,6 +186,7 @@ pub fn asked(pod: &Pod, policy: &Policy, batch: &str) -> Result<Asked, Fault> {
         image_root: theirs.image_root,
         binds: theirs.binds,
         gpus: theirs.gpus,
+        variables: theirs.variables,
         ..Asked::default()
     };
     let named = flavour.or(theirs.flavour);
@@ -187,6 +205,13 @@ pub fn asked(pod: &Pod, policy: &Policy, batch: &str) -> Result<Asked, Fault> {
     }
     asked.cpus = theirs.cpus.or(asked.cpus);
     asked.memory_mb = theirs.memory_mb.or(asked.memory_mb);
+    // interLink starts ranks where mpi-flags are given, whatever its flags say of tasks.
+    let several = |settings: &BTreeMap<Setting, String>| {
+        let counts = [Setting::Nodes, Setting::Tasks, Setting::TasksPerNode];
+        let many = |setting: &Setting| settings.get(setting).is_some_and(|text| text != "1");
+        settings.contains_key(&Setting::Mpi) || counts.iter().any(many)
+    };
+    asked.parallel = theirs.mpi || several(&own) || several(&asked.settings);
     // What the pod's author says is limited; a flavour is the site's own word.
     let mut said = theirs.settings;
     said.extend(own);
@@ -196,17 +221,22 @@ pub fn asked(pod: &Pod, policy: &Policy, batch: &str) -> Result<Asked, Fault> {
     }
     for (setting, value) in &asked.settings {
         check(*setting, value).map_err(refuse)?;
-        if batch == "host"
-            && !matches!(
-                setting,
-                Setting::Walltime | Setting::Nodes | Setting::Tasks | Setting::Comment
-            )
-        {
+        let here = match setting {
+            Setting::Walltime | Setting::Comment => true,
+            Setting::Nodes | Setting::Tasks | Setting::TasksPerNode => value == "1",
+            _ => false,
+        };
+        if batch == "host" && !here {
             return Err(refuse(format!(
                 "this node runs its pods as plain processes: there is no {} to choose",
                 setting.name()
             )));
         }
+    }
+    if batch == "host" && asked.parallel {
+        return Err(refuse(
+            "this node runs its pods as plain processes: nothing starts ranks".to_owned(),
+        ));
     }
     Ok(asked)
 }
@@ -260,11 +290,13 @@ pub fn check(setting: Setting, text: &str) -> Result<(), String> {
         Setting::Walltime if walltime(text).is_none() => {
             wrong("not a walltime: write seconds or [days-]hours:minutes:seconds")
         }
-        Setting::Nodes if text != "1" => {
-            wrong("a pod has one compute node: nothing starts the ranks of a program on several yet")
-        }
-        Setting::Tasks if number(text).is_none_or(|tasks| !(1..=65_536).contains(&tasks)) => {
+        Setting::Nodes | Setting::Tasks | Setting::TasksPerNode
+            if number(text).is_none_or(|count| !(1..=65_536).contains(&count)) =>
+        {
             wrong("write a number from 1 to 65536")
+        }
+        Setting::Mpi if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.".contains(&b)) => {
+            wrong("write for example pmix or pmi2")
         }
         Setting::Gres if !text.split(',').all(is_gres) => wrong("write name[:type]:count, several with commas between"),
         Setting::Dependency if !text.split(',').all(is_dependency) => {
@@ -416,7 +448,8 @@ mod tests {
         for (name, value) in [
             ("towline.dev/partition", "debug"),
             ("towline.dev/walltime", "1-0"),
-            ("towline.dev/nodes", "1"),
+            ("towline.dev/nodes", "2"),
+            ("towline.dev/mpi", "pmix_v4"),
             ("towline.dev/gres", "gpu:a100:2,nvme"),
             ("towline.dev/dependency", "afterok:12:13+5,afterany:7"),
             ("towline.dev/mail-type", "END,FAIL"),
@@ -427,7 +460,9 @@ mod tests {
             assert!(read(&[(name, value)], &Policy::default()).is_ok(), "{name}={value}");
         }
         for (name, value, said) in [
-            ("towline.dev/nodes", "2", "one compute node"),
+            ("towline.dev/nodes", "1-2", "1 to 65536"),
+            ("towline.dev/tasks-per-node", "0", "1 to 65536"),
+            ("towline.dev/mpi", "pmi2,list", "pmix"),
             ("towline.dev/tasks", "0", "1 to 65536"),
             ("towline.dev/gres", "gpu:a:b:c", "name[:type]:count"),
             ("towline.dev/gres", ":1", "name[:type]:count"),
@@ -444,6 +479,37 @@ mod tests {
             let why = read(&[(name, value)], &Policy::default()).unwrap_err();
             assert!(why.contains(said), "{name}={value}: {why}");
         }
+    }
+
+    #[test]
+    fn ranks_are_started_where_somebody_asks_for_them() {
+        let parallel = |annotations: &[(&str, &str)]| read(annotations, &Policy::default()).unwrap().parallel;
+        assert!(!parallel(&[("towline.dev/nodes", "1"), ("towline.dev/tasks", "1")]));
+        for one in ["nodes", "tasks", "tasks-per-node"] {
+            assert!(parallel(&[(format!("towline.dev/{one}").as_str(), "2")]), "{one}");
+        }
+        assert!(parallel(&[("towline.dev/mpi", "pmix")]));
+        // interLink runs such a pod once, on the first node.
+        assert!(!parallel(&[("slurm-job.vk.io/flags", "-N 2 -n 8")]));
+        assert!(parallel(&[
+            ("slurm-job.vk.io/flags", "-N 2 -n 8"),
+            ("slurm-job.vk.io/mpi-flags", "-np 8")
+        ]));
+        let policy = Policy {
+            flavours: BTreeMap::from([(
+                "mpi".to_owned(),
+                Flavour {
+                    settings: BTreeMap::from([(Setting::Nodes, "2".to_owned())]),
+                    ..Flavour::default()
+                },
+            )]),
+            default_flavour: Some("mpi".to_owned()),
+            ..Policy::default()
+        };
+        assert!(read(&[], &policy).unwrap().parallel);
+        let pod = Pod::default();
+        let host = asked(&pod, &policy, "host");
+        assert!(matches!(host, Err(Fault::Rejected(_))), "{host:?}");
     }
 
     #[test]

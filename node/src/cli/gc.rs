@@ -7,6 +7,7 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
 use towline_cluster::Fate;
+use towline_core::images::{ImageFate, ImageLimits, PreparedImage};
 
 use super::connection::Connection;
 use super::output::{self, Output, age};
@@ -15,7 +16,11 @@ use super::pods;
 /// For how long nobody may have connected with a version of the scripts, to be removed.
 const SCRIPTS: Duration = Duration::from_secs(7 * 86_400);
 
-/// Remove what is left on a cluster: the directories of pods that are over, interrupted uploads, old scripts
+/// The container runtime that prepares images.
+const RUNTIME: &str = "apptainer";
+
+/// Remove what is left on a cluster: the directories of pods that are over, images that nobody uses, interrupted uploads,
+/// old scripts
 #[derive(Debug, Args)]
 pub struct Gc {
     /// The cluster's login node; without it, this machine
@@ -24,6 +29,9 @@ pub struct Gc {
     /// Only pods that have been over for so long: 90s, 10m, 2h, 7d
     #[arg(long, value_name = "AGE", default_value = "10m", value_parser = duration)]
     older_than: Duration,
+    /// Only prepared images that no pod needs and that nobody has used for so long
+    #[arg(long, value_name = "AGE", default_value = "30d", value_parser = duration)]
+    images_older_than: Duration,
     /// Only say what would be removed
     #[arg(long)]
     dry_run: bool,
@@ -93,6 +101,11 @@ impl Gc {
                 why,
             });
         }
+        let limits = ImageLimits {
+            max_age_s: Some(self.images_older_than.as_secs()),
+            ..ImageLimits::default()
+        };
+        items.extend(cluster.images(RUNTIME, limits, self.dry_run).await?.iter().map(image));
         self.output.print(&items, || self.table(&items))?;
         cluster.remote().close().await;
         Ok(code)
@@ -119,6 +132,21 @@ impl Gc {
             &["FATE", "KIND", "WHAT", "WHY"],
             &items.iter().map(row).collect::<Vec<_>>(),
         )
+    }
+}
+
+fn image(image: &PreparedImage) -> Item {
+    let idle = age(i64::try_from(image.idle_s).unwrap_or(i64::MAX));
+    let why = match image.fate {
+        ImageFate::Used => "a pod needs it".to_owned(),
+        ImageFate::Busy => "somebody prepares it".to_owned(),
+        ImageFate::Kept | ImageFate::Removed => format!("not used for {idle}"),
+    };
+    Item {
+        kind: "image".to_owned(),
+        what: format!("{} ({} MiB)", image.name(), image.size.div_ceil(1 << 20)),
+        removed: image.fate == ImageFate::Removed,
+        why,
     }
 }
 

@@ -21,10 +21,11 @@ pub struct SiteOptions {
         help_heading = "Pods"
     )]
     plain_http: Vec<String>,
-    /// Images whose full name begins with FROM get TO in its place, as docker.io/=registry.example.org/mirror/
+    /// Images whose full name begins with FROM get TO in its place, as docker.io/=registry.example.org/mirror/, or one of
+    /// the mirrors where that gives no image
     #[arg(
         long,
-        value_name = "FROM=TO",
+        value_name = "FROM=TO[=MIRROR…]",
         env = "TOWLINE_IMAGE_REWRITE",
         value_delimiter = ',',
         value_parser = image_rewrite,
@@ -46,14 +47,11 @@ pub struct SiteOptions {
 }
 
 fn image_rewrite(text: &str) -> Result<ImageRewrite, String> {
-    let (from, to) = text
-        .split_once('=')
-        .filter(|(from, _)| !from.is_empty())
-        .ok_or("write FROM=TO")?;
-    Ok(ImageRewrite {
-        from: from.to_owned(),
-        to: to.to_owned(),
-    })
+    let mut parts = text.split('=').map(str::to_owned);
+    let from = parts.next().filter(|from| !from.is_empty()).ok_or("write FROM=TO")?;
+    let to = parts.next().ok_or("write FROM=TO")?;
+    let mirrors = parts.collect();
+    Ok(ImageRewrite { from, to, mirrors })
 }
 
 impl SiteOptions {

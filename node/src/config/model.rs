@@ -8,9 +8,10 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use towline_core::images::ImageLimits;
 
 use super::node::{Node, NodeDefaults};
-use super::values::{Duration, Path};
+use super::values::{Duration, Path, Quantity};
 
 /// The configuration of `towline node`. Every key can be absent.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -38,7 +39,7 @@ pub struct Config {
 }
 
 /// How the login node is reached. What is not said here is taken from the SSH configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Ssh {
     /// An SSH configuration to read instead of the user's and the system's.
@@ -55,6 +56,22 @@ pub struct Ssh {
     /// How long a connection may take until it is authenticated, for each hop.
     #[schemars(extend("x-default" = "ConnectTimeout of the SSH configuration, else 20s"))]
     pub connect_timeout: Option<Duration>,
+    /// How many connections there may be beside the one for short commands, each with up to 8 streams (logs that are
+    /// followed, sessions in containers, connections to ports); further streams wait until one of those has ended.
+    pub stream_connections: u16,
+}
+
+impl Default for Ssh {
+    fn default() -> Self {
+        Self {
+            config_file: None,
+            identity_files: Vec::new(),
+            known_hosts_files: Vec::new(),
+            accept_new_host_key: false,
+            connect_timeout: None,
+            stream_connections: 16,
+        }
+    }
 }
 
 /// What is used on the cluster.
@@ -139,14 +156,47 @@ impl ImageFormat {
 }
 
 /// Where images come from.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Images {
+    /// Remove a prepared image that no pod needs and that was not used for so long.
+    pub max_age: Duration,
+    /// When the prepared images take more than this on the cluster, those that no pod needs are removed, the ones unused
+    /// longest first.
+    #[schemars(extend("x-default" = "no limit"))]
+    pub max_size: Option<Quantity>,
+    /// What they may take afterwards.
+    #[schemars(extend("x-default" = "80 % of maxSize"))]
+    pub reduced_size: Option<Quantity>,
     /// Rewrite rules; the first whose `from` fits is used.
     pub rewrites: Vec<Rewrite>,
     /// Registries that are spoken to without TLS: `host` or `host:port`, as compute nodes see them.
     #[serde(rename = "plainHTTP")]
     pub plain_http: Vec<String>,
+}
+
+impl Default for Images {
+    fn default() -> Self {
+        Self {
+            max_age: Duration::seconds(30 * 86_400),
+            max_size: None,
+            reduced_size: None,
+            rewrites: Vec::new(),
+            plain_http: Vec::new(),
+        }
+    }
+}
+
+impl Images {
+    /// When prepared images are removed.
+    pub fn limits(&self) -> ImageLimits {
+        let max_mb = self.max_size.as_ref().map(Quantity::mib);
+        ImageLimits {
+            max_age_s: Some(self.max_age.get().as_secs()),
+            max_mb,
+            reduced_mb: max_mb.map(|max| self.reduced_size.as_ref().map_or(max / 5 * 4, Quantity::mib)),
+        }
+    }
 }
 
 /// A rewrite rule.
@@ -157,6 +207,10 @@ pub struct Rewrite {
     pub from: String,
     /// What replaces it, for example `registry.example.org/mirror/`.
     pub to: String,
+    /// What replaces it where `to` gives no image, tried in this order; `docker.io/` may be among them, or a directory.
+    /// A pod's imagePullSecrets are used for `to` alone.
+    #[serde(default)]
+    pub mirrors: Vec<String>,
 }
 
 impl From<&Rewrite> for towline_core::translate::ImageRewrite {
@@ -164,6 +218,7 @@ impl From<&Rewrite> for towline_core::translate::ImageRewrite {
         Self {
             from: rule.from.clone(),
             to: rule.to.clone(),
+            mirrors: rule.mirrors.clone(),
         }
     }
 }

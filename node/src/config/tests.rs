@@ -301,6 +301,10 @@ fn what_is_wrong_in_a_file_is_said_with_line_key_and_what_would_be_right() {
             "ssh: {acceptNewHostKey: yes}",
             &["expected true or false, found \"yes\""],
         ),
+        (
+            "ssh: {streamConnections: 0}",
+            &["ssh.streamConnections: without a connection there are no logs"],
+        ),
         ("nodes: {name: a}", &["nodes: expected a list"]),
         (
             "nodes: [{account: 12}]",
@@ -351,6 +355,18 @@ fn what_is_wrong_in_a_file_is_said_with_line_key_and_what_would_be_right() {
         (
             "images: {rewrites: [{from: '', to: b}]}",
             &["images.rewrites[0].from: "],
+        ),
+        (
+            "images: {rewrites: [{from: a, to: b, mirrors: ['c d']}]}",
+            &["images.rewrites[0].mirrors[0]: "],
+        ),
+        (
+            "images: {reducedSize: 1Gi}",
+            &["images.reducedSize: ", "maxSize"],
+        ),
+        (
+            "images: {maxSize: 1Gi, reducedSize: 2Gi}",
+            &["images.reducedSize: ", "maxSize"],
         ),
         (
             "images: {rewrites: [{from: a}]}",

@@ -24,6 +24,11 @@ pub fn validate(config: &Config, tree: &Entry) -> Vec<Problem> {
     if let Some(Err(error)) = config.target.as_deref().map(Target::parse) {
         findings.add(&"target".into(), error.to_string());
     }
+    findings.expect(
+        config.ssh.stream_connections > 0,
+        &Place::from("ssh").key("streamConnections"),
+        || "without a connection there are no logs and no sessions: at least 1".to_owned(),
+    );
     cluster(&config.cluster, &mut findings);
     images(&config.images, &mut findings);
     kubernetes(&config.kubernetes, config.nodes.len(), &mut findings);
@@ -115,11 +120,20 @@ fn cluster(cluster: &Cluster, findings: &mut Findings<'_>) {
 
 fn images(images: &Images, findings: &mut Findings<'_>) {
     let place = Place::from("images");
+    if let Some(reduced) = &images.reduced_size {
+        let below = images.max_size.as_ref().is_some_and(|max| reduced.mib() <= max.mib());
+        findings.expect(below, &place.key("reducedSize"), || {
+            "it says what is left when there is more than maxSize: maxSize has to be at least as much".to_owned()
+        });
+    }
     for (index, rule) in images.rewrites.iter().enumerate() {
         let place = place.key("rewrites").index(index);
-        for (key, text) in [("from", &rule.from), ("to", &rule.to)] {
+        let ends = [(place.key("from"), &rule.from), (place.key("to"), &rule.to)];
+        let mirrors = rule.mirrors.iter().enumerate();
+        let mirrors = mirrors.map(|(index, text)| (place.key("mirrors").index(index), text));
+        for (place, text) in ends.into_iter().chain(mirrors) {
             let usable = !text.is_empty() && !text.contains(|c: char| c.is_control() || c.is_whitespace());
-            findings.expect(usable, &place.key(key), || {
+            findings.expect(usable, &place, || {
                 format!("{text:?} is no beginning of an image reference: write for example docker.io/")
             });
         }

@@ -11,7 +11,7 @@ use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use towline_apiserver::events::{Kind, Recorder};
 use towline_apiserver::pods::BoundPod;
-use towline_apiserver::references::ReferenceReader;
+use towline_apiserver::references::{ReferenceReader, Together};
 use towline_apiserver::status::{self, Written};
 use towline_apiserver::{Error as ApiError, Session};
 use towline_cluster::{CancelMode, Cluster, Error as ClusterError};
@@ -170,12 +170,13 @@ impl Hands {
         let mut fates = Vec::new();
         let mut bundles = Vec::new();
         let mut volumes = BTreeMap::new();
+        let together = Arc::new(Together::default());
         let prepared = futures::stream::iter(pods)
             .map(|(uid, bound)| {
-                let hands = self.clone();
+                let (hands, together) = (self.clone(), Arc::clone(&together));
                 async move {
                     let (session, node) = (&hands.sessions[bound.session], &hands.nodes[bound.session]);
-                    let preparation = prepare(&bound.pod, session, &hands.references, node);
+                    let preparation = prepare(&bound.pod, session, &hands.references, &together, node);
                     // One pod that trips over a defect of ours must not keep the others from running.
                     let result = AssertUnwindSafe(preparation).catch_unwind().await;
                     (uid, result.unwrap_or_else(|_| Err(Unready::defect())))

@@ -20,10 +20,7 @@ pub async fn keep(
     stop: CancellationToken,
 ) {
     loop {
-        let Some(result) = stop
-            .run_until_cancelled(cluster.images(&runtime, limits, false))
-            .await
-        else {
+        let Some(result) = stop.run_until_cancelled(cluster.images(&runtime, limits, false)).await else {
             return;
         };
         match result {

@@ -28,6 +28,7 @@ impl Settings {
             accept_new_host_key: config.ssh.accept_new_host_key,
             prompt,
             connect_timeout: config.ssh.connect_timeout.map(|timeout| timeout.get()),
+            max_bulk_connections: usize::from(config.ssh.stream_connections),
             ..towline_ssh::Options::default()
         })?;
         let mut cluster = towline_cluster::Options::new(config.cluster.agent.clone(), String::new());
@@ -53,6 +54,7 @@ impl Settings {
                 serving: serving(config)?,
                 client_ca_file: config.kubernetes.client_ca_file.clone(),
             },
+            images: config.images.limits(),
             look_interval: config.cluster.look_interval.get(),
             queue_interval: config.cluster.queue_interval.get(),
         })

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use futures::future::{select_all, try_join_all};
+use k8s_openapi::api::core::v1::ContainerImage;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -19,14 +20,18 @@ use towline_apiserver::pods::Desired;
 use towline_apiserver::references::ReferenceReader;
 use towline_apiserver::{Credentials, Session};
 use towline_cluster::Cluster;
+use towline_core::images::ImageLimits;
 use towline_core::translate::default_runtime;
-use towline_ssh::Remote;
+use towline_ssh::{LinkState, Remote};
 
 use super::effects::Hands;
-use super::endpoint;
+use super::endpoint::{self, Shared};
+use super::images;
+use super::metrics::Metrics;
 use super::pace::Pace;
 use super::reconcile::{Reconcile, Shown};
 use super::site::{Common, NodeSettings, NodeSite};
+use super::usage::Usages;
 
 /// How long the connection may take to be closed in order.
 const GOODBYE: Duration = Duration::from_secs(3);
@@ -49,6 +54,8 @@ pub struct Settings {
     pub nodes: Vec<NodeSettings>,
     /// The kubelet endpoint.
     pub kubelet: KubeletSettings,
+    /// When prepared images are removed.
+    pub images: ImageLimits,
     /// Between looks at pods that run quietly.
     pub look_interval: Duration,
     /// Between queries of the batch system.
@@ -142,20 +149,18 @@ async fn start(mut settings: Settings, stop: CancellationToken) -> anyhow::Resul
     });
 
     let shown: Arc<Shown> = Arc::new(ArcSwap::from_pointee(BTreeMap::new()));
+    let metrics = Arc::new(Metrics::new());
+    let shared = Shared {
+        usages: Arc::new(Usages::new(cluster.clone(), shown.clone(), metrics.clone())),
+        shown: shown.clone(),
+        cluster: cluster.clone(),
+        metrics: metrics.clone(),
+    };
     let mut nodes = Vec::new();
     for (n, (session, node)) in sessions.iter().zip(&settings.nodes).enumerate() {
         let mut site = NodeSite::new(node, &settings.common, &facts, &partitions)?;
         let addresses = &site.description.addresses;
-        let endpoint = endpoint::open(
-            n,
-            session,
-            addresses,
-            &settings.kubelet,
-            shown.clone(),
-            cluster.clone(),
-            stop.clone(),
-        )
-        .await?;
+        let endpoint = endpoint::open(n, session, addresses, &settings.kubelet, shared.clone(), stop.clone()).await?;
         site.description.kubelet_port = i32::from(node.port.unwrap_or(endpoint.address.port()));
         nodes.push(site);
     }
@@ -190,11 +195,20 @@ async fn start(mut settings: Settings, stop: CancellationToken) -> anyhow::Resul
         cluster: cluster.clone(),
         nodes: Arc::new(nodes.clone()),
         sessions: Arc::new(sessions.clone()),
+        metrics: metrics.clone(),
     };
     let desired = Desired::start(sessions, stop.clone());
     let pace = Pace::new(settings.look_interval, settings.queue_interval);
     let worker = tokio::spawn(Reconcile::new(hands, desired, pace, shown).run(stop.clone()));
-    let teller = tokio::spawn(tell_link(cluster, nodes, descriptions, target, stop));
+    let (images, prepared) = watch::channel(None);
+    tokio::spawn(images::keep(
+        cluster.clone(),
+        settings.common.runtime,
+        settings.images,
+        images,
+        stop.clone(),
+    ));
+    let teller = tokio::spawn(tell(cluster, nodes, descriptions, target, metrics, prepared, stop));
 
     Ok(Started {
         keepers,
@@ -252,24 +266,37 @@ async fn own_address(server: &str) -> anyhow::Result<String> {
     Ok(found.ip().to_string())
 }
 
-/// Tells the nodes' keepers how the link is.
-async fn tell_link(
+/// Tells the nodes' keepers and the metrics how the link is, and the keepers which images are prepared.
+async fn tell(
     cluster: Cluster,
     nodes: Vec<NodeSite>,
     descriptions: Vec<watch::Sender<NodeDescription>>,
     target: String,
+    metrics: Arc<Metrics>,
+    mut prepared: watch::Receiver<Option<Vec<ContainerImage>>>,
     stop: CancellationToken,
 ) {
     let mut link = cluster.remote().link();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            changed = link.changed() => if changed.is_err() { return },
+            changed = link.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let state = link.borrow();
+                tracing::info!(?state, "the link to the cluster has changed");
+                metrics.link(matches!(*state, LinkState::Idle | LinkState::Up { .. }));
+            }
+            // (Nobody looks after images any more when everything is told to end.)
+            changed = prepared.changed() => if changed.is_err() { return },
         }
         let state = link.borrow_and_update().clone();
-        tracing::info!(?state, "the link to the cluster has changed");
+        let images = prepared.borrow_and_update().clone();
         for (node, sender) in nodes.iter().zip(&descriptions) {
-            sender.send_replace(node.described(&state, &target));
+            let mut description = node.described(&state, &target);
+            description.images.clone_from(&images);
+            sender.send_replace(description);
         }
     }
 }

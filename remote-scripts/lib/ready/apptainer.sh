@@ -17,7 +17,7 @@ image_key() {
     done
 }
 
-# image_ready ROOT IMAGE PULL FORMAT: sets $path and $id if the image can be used as it is; false if it has to be prepared.
+# image_ready ROOT IMAGE PULL FORMAT: sets $path, $id and $size if the image can be used as it is; false if it has to be prepared.
 image_ready() {
     case $3:$2 in
         Always:* | *:/* | *: | *:[!A-Za-z0-9]* | *[!A-Za-z0-9._/:@+-]*) return 1 ;;
@@ -30,7 +30,11 @@ image_ready() {
     esac
     [ -r "$1/images/$key/current" ] && read -r version <"$1/images/$key/current" || return 1
     path=$1/images/$key/$version/$what
-    [ -e "$path" ] || return 1
+    # First used and then found: whoever removes images looks in the other order.
+    printf '' 2>/dev/null >"$1/images/$key/$version/used" && [ -e "$path" ] || return 1
+    first_line "$1/images/$key/$version/size"
+    size=$line
+    if is_number "$size"; then size=$((size * 1024)); fi
     first_line "$1/images/$key/$version/id"
     id=$line
 }

@@ -1,3 +1,3 @@
 # Sourced by pod/supervisor: without images there is nothing to prepare.
 # shellcheck shell=sh disable=SC2034
-image_ready() { path=- id=-; }
+image_ready() { path=- id=- size=-; }

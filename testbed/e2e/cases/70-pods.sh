@@ -251,12 +251,11 @@ END
     done 3<<'END'
 towline.dev/partition: nowhere|InvalidPartition|no partition nowhere
 towline.dev/flags: "--nice=5"|InvalidRequest|flags
-towline.dev/nodes: "2"|InvalidRequest|one compute node
 towline.dev/queue: x|InvalidRequest|no annotation
 towline.dev/walltime: "999-0"|WalltimeLimit|allows
 slurm-job.vk.io/pre-exec: "module load x"|InvalidRequest|init container
 END
-    same tried 6 "$n"
+    same tried 5 "$n"
 }
 
 # A manifest as it is written for interLink.

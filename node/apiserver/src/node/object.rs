@@ -149,7 +149,11 @@ pub(crate) fn status_patch(
         addresses.push(json!({"$patch": "replace"}));
         patch.insert("addresses".to_owned(), Value::Array(addresses));
     }
-    if let Some(images) = description.images.as_ref().filter(|images| have.images.as_ref() != Some(images)) {
+    if let Some(images) = description
+        .images
+        .as_ref()
+        .filter(|images| have.images.as_ref() != Some(images))
+    {
         patch.insert("images".to_owned(), json!(images));
     }
     for (field, have, want) in [

@@ -7,6 +7,8 @@ use k8s_openapi::api::core::v1::{
 
 use super::{View, time};
 use crate::answer::{ContainerReport, ContainerStage, Ending, JobState, Report};
+use crate::events;
+use crate::life;
 
 /// The kubelet's reason for a container that it lost track of.
 pub const UNKNOWN: &str = "ContainerStatusUnknown";
@@ -38,7 +40,8 @@ pub fn fill(status: &mut PodStatus, pod: &Pod, view: View<'_>, terminal: bool) {
     if terminal {
         close(&mut first, &mut main, matches!(view, View::Lost { .. }));
     }
-    for container in &mut first {
+    let sidecars = init.iter().map(|container| life::is_sidecar(true, container));
+    for (container, _) in first.iter_mut().zip(sidecars).filter(|(_, sidecar)| !sidecar) {
         let done = container.state.as_ref().and_then(|state| state.terminated.as_ref());
         container.ready = done.is_some_and(|done| done.exit_code == 0);
     }
@@ -86,6 +89,7 @@ fn one(
         name: container.name.clone(),
         image: container.image.clone().unwrap_or_default(),
         started: Some(false),
+        stop_signal: life::stop_signal(container).map(str::to_owned),
         ..ContainerStatus::default()
     };
     let (report, died) = match view {
@@ -129,7 +133,9 @@ fn one(
             let reason = found.run.reason.as_deref().unwrap_or(default);
             // Pulling is how a kubelet creates a container.
             let usual = matches!(reason, "Pulling" | "PodInitializing" | "ContainerCreating");
-            waiting(if usual { default } else { reason }, &found.message)
+            let pulling = events::pulling(&status.image);
+            let message = if reason == "Pulling" { &pulling } else { &found.message };
+            waiting(if usual { default } else { reason }, message)
         }
         ContainerStage::Running => {
             status.container_id = Some(id(found.restarts));
@@ -154,8 +160,8 @@ fn running_or_dead(
     died: Option<Option<&crate::answer::Job>>,
 ) -> ContainerState {
     let Some(job) = died else {
-        status.started = Some(true);
-        status.ready = true;
+        status.started = Some(found.started);
+        status.ready = found.ready;
         return ContainerState {
             running: Some(ContainerStateRunning {
                 started_at: found.run.started.map(time),

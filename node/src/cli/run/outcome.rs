@@ -114,7 +114,9 @@ fn told(report: &Report, state: Option<JobState>) -> Outcome {
 /// The container that failed first.
 fn first_failure(report: &Report) -> Option<&ContainerReport> {
     let failed = |container: &&ContainerReport| {
-        container.stage == ContainerStage::Terminated && container.run.exit.is_some_and(|exit| exit != 0)
+        !container.sidecar
+            && container.stage == ContainerStage::Terminated
+            && container.run.exit.is_some_and(|exit| exit != 0)
     };
     report
         .containers
@@ -216,6 +218,7 @@ mod tests {
         ContainerReport {
             name: name.to_owned(),
             init: false,
+            sidecar: false,
             stage: ContainerStage::Terminated,
             restarts: 0,
             run: Ending {
@@ -225,9 +228,12 @@ mod tests {
                 ..Ending::default()
             },
             image_id: None,
+            pull: None,
             message: String::new(),
             last: None,
             termination_message: None,
+            started: false,
+            ready: false,
         }
     }
 
@@ -244,6 +250,7 @@ mod tests {
                 reason: Some(reason.into()),
                 message: String::new(),
                 containers,
+                events: vec![],
             }),
             ..RemotePod::default()
         }

@@ -1,0 +1,202 @@
+# shellcheck shell=bash disable=SC2154,SC2016,SC2034
+# Workloads in the manner of public charts and operators, made by the controllers of Kubernetes and placed by its scheduler.
+
+# placed: where the pods of a template may run, for the end of a pod's spec (six blanks deep).
+placed() {
+    printf '      nodeSelector: {kubernetes.io/hostname: %s}\n      tolerations: [{key: virtual-node.towline.dev/cluster, operator: Exists}]\n' "$node"
+}
+succeeded() { [ "$(k get "$1" -o 'jsonpath={.status.succeeded}')" = "${2:-1}" ]; }
+
+# As `helm install` does it: the hook first, then what the chart is made of, then its test.
+case_a_chart_with_hooks() {
+    labels='{app.kubernetes.io/name: demo, app.kubernetes.io/instance: release, app.kubernetes.io/managed-by: Helm, helm.sh/chart: demo-0.1.0}'
+    k apply -f - >/dev/null <<END
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: release-demo, labels: $labels}
+automountServiceAccountToken: true
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: release-demo, labels: $labels}
+data: {greeting: hello from the chart}
+---
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: release-demo-migrate
+  labels: $labels
+  annotations: {helm.sh/hook: "pre-install,pre-upgrade", helm.sh/hook-weight: "-5", helm.sh/hook-delete-policy: "before-hook-creation,hook-succeeded"}
+spec:
+  backoffLimit: 2
+  activeDeadlineSeconds: 600
+  ttlSecondsAfterFinished: 3600
+  template:
+    metadata: {labels: $labels}
+    spec:
+      serviceAccountName: release-demo
+      restartPolicy: OnFailure
+      securityContext: {runAsNonRoot: true, runAsUser: 65532, fsGroup: 65532}
+$(placed)
+      initContainers:
+        - name: wait-for-database
+          image: $image
+          command: [sh, -c, 'echo waiting; test -s /var/run/secrets/kubernetes.io/serviceaccount/token']
+          securityContext: &tight {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}, seccompProfile: {type: RuntimeDefault}}
+      containers:
+        - name: migrate
+          image: "$image"
+          imagePullPolicy: IfNotPresent
+          command: ["/bin/sh", "-ec"]
+          args: ["echo \"migrated: \$GREETING\" | tee /tmp/migrated; cat /tmp/migrated >/dev/termination-log"]
+          securityContext: *tight
+          env:
+            - {name: GREETING, valueFrom: {configMapKeyRef: {name: release-demo, key: greeting}}}
+            - {name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+          resources: {limits: {cpu: 500m, memory: 128Mi}, requests: {cpu: 100m, memory: 64Mi}}
+          volumeMounts: [{name: tmp, mountPath: /tmp}]
+      volumes: [{name: tmp, emptyDir: {}}]
+END
+    wait_for 120 'the hook' succeeded job/release-demo-migrate
+    same log 'migrated: hello from the chart' "$(k logs job/release-demo-migrate -c migrate)"
+    k delete job release-demo-migrate --wait=false >/dev/null
+    k apply -f - >/dev/null <<END
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: release-demo, labels: $labels}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app.kubernetes.io/name: demo, app.kubernetes.io/instance: release}}
+  template:
+    metadata: {labels: $labels, annotations: {checksum/config: "0"}}
+    spec:
+      serviceAccountName: release-demo
+      terminationGracePeriodSeconds: 5
+$(placed)
+      containers:
+        - {name: demo, image: "$image", command: [sh, -c, 'trap "exit 0" TERM; echo serving; sleep 600 & wait'], envFrom: [{configMapRef: {name: release-demo}}]}
+END
+    available() { [ "$(k get deployment release-demo -o 'jsonpath={.status.availableReplicas}')" = 1 ]; }
+    wait_for 120 'the deployment to be available' available
+    meta='  annotations: {helm.sh/hook: test}' pod release-demo-test <<END
+containers: [{name: ask, image: "$image", command: [sh, -c, 'echo "\$GREETING"'], env: [{name: GREETING, valueFrom: {configMapKeyRef: {name: release-demo, key: greeting}}}]}]
+END
+    until_phase release-demo-test Succeeded
+    k delete deployment release-demo >/dev/null
+    none() { [ -z "$(k get pods -l app.kubernetes.io/instance=release -o name | grep -v migrate)" ]; }
+    wait_for 120 'the pods to go' none
+}
+
+case_a_cron_job() {
+    k apply -f - >/dev/null <<END
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: nightly}
+spec:
+  schedule: "* * * * *"
+  concurrencyPolicy: Forbid
+  successfulJobsHistoryLimit: 1
+  jobTemplate:
+    spec:
+      template:
+        spec:
+          restartPolicy: Never
+    $(placed | sed '2s/^/    /')
+          containers: [{name: report, image: "$image", command: [sh, -c, 'echo nightly report']}]
+END
+    ran() { [ -n "$(k get cronjob nightly -o 'jsonpath={.status.lastSuccessfulTime}')" ]; }
+    wait_for 240 'a run that has succeeded' ran
+    k patch cronjob nightly -p '{"spec": {"suspend": true}}' >/dev/null
+    job=$(k get jobs -o 'jsonpath={.items[0].metadata.name}')
+    same log 'nightly report' "$(k logs "job/$job")"
+    k delete cronjob nightly >/dev/null
+}
+
+# A volume for each pod, on a path that the site's rules map, kept when the pod is made anew.
+case_a_stateful_set() {
+    trap 'kubectl delete pv --wait=false "$ns-data-store-0" "$ns-data-store-1" >/dev/null 2>&1 || true' EXIT
+    for n in 0 1; do
+        on_login "mkdir -p volumes/$ns-$n"
+        kubectl apply -f - >/dev/null <<END
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: $ns-data-store-$n}
+spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], persistentVolumeReclaimPolicy: Retain, storageClassName: '', hostPath: {path: /exports/$ns-$n}, claimRef: {namespace: $ns, name: data-store-$n}}
+END
+    done
+    k apply -f - >/dev/null <<END
+apiVersion: v1
+kind: Service
+metadata: {name: store}
+spec: {clusterIP: None, selector: {app: store}, ports: [{port: 80}]}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: store}
+spec:
+  serviceName: store
+  replicas: 2
+  selector: {matchLabels: {app: store}}
+  template:
+    metadata: {labels: {app: store}}
+    spec:
+      terminationGracePeriodSeconds: 5
+$(placed)
+      containers:
+        - name: store
+          image: $image
+          command: [sh, -c, 'trap "exit 0" TERM; echo "\$(hostname) again" >>/data/starts; sleep 600 & wait']
+          volumeMounts: [{name: data, mountPath: /data}]
+  volumeClaimTemplates:
+    - metadata: {name: data}
+      spec: {accessModes: [ReadWriteOnce], storageClassName: '', resources: {requests: {storage: 1Gi}}}
+END
+    ready() { [ "$(k get statefulset store -o 'jsonpath={.status.readyReplicas}')" = 2 ]; }
+    wait_for 180 'both pods to be ready' ready
+    same 'of the first' 'store-0 again' "$(on_login "cat volumes/$ns-0/starts")"
+    same 'of the second' 'store-1 again' "$(on_login "cat volumes/$ns-1/starts")"
+    uid=$(uid_of store-0)
+    k delete pod store-0 --wait=false >/dev/null
+    anew() { [ "$(uid_of store-0)" != "$uid" ] && ready; }
+    wait_for 180 'the pod to be made anew' anew
+    same 'what was kept' $'store-0 again\nstore-0 again' "$(on_login "cat volumes/$ns-0/starts")"
+    k delete statefulset store >/dev/null
+    none() { [ -z "$(k get pods -l app=store -o name)" ]; }
+    wait_for 120 'the pods to go' none
+}
+
+# As a workflow engine makes them: a tool is copied in, runs the step and writes down how it ended; a second container waits
+# for that and takes the results away; a sidecar serves both until they are over.
+case_a_step_of_a_workflow() {
+    meta=$'  labels: {workflows.argoproj.io/workflow: steps, workflows.argoproj.io/completed: "false"}\n  annotations: {kubectl.kubernetes.io/default-container: main}'
+    pod step <<END
+shareProcessNamespace: false
+initContainers:
+  - name: init
+    image: $image
+    command: [sh, -c, 'printf "%s\\n" "#!/bin/sh" "mkdir -p /var/run/argo/ctr/main" "\\"\\\$@\\" >/var/run/argo/ctr/main/stdout" "echo \\\$? >/var/run/argo/ctr/main/exitcode" "cat /var/run/argo/ctr/main/stdout" >/var/run/argo/exec; chmod 755 /var/run/argo/exec']
+    volumeMounts: [{name: var-run-argo, mountPath: /var/run/argo}]
+  - name: cache
+    image: $image
+    restartPolicy: Always
+    command: [sh, -c, 'trap "echo cache over; exit 0" TERM; mkdir -p /var/run/argo/cache; echo warm >/var/run/argo/cache/state; echo cache up; while :; do sleep 0.2; done']
+    volumeMounts: [{name: var-run-argo, mountPath: /var/run/argo}]
+    startupProbe: {exec: {command: [test, -e, /var/run/argo/cache/state]}, periodSeconds: 1, failureThreshold: 60}
+containers:
+  - name: wait
+    image: $image
+    command: [sh, -c, 'until [ -s /var/run/argo/ctr/main/exitcode ]; do sleep 0.2; done; cp /var/run/argo/ctr/main/stdout /mainctrfs/result; echo "saved \$(cat /var/run/argo/ctr/main/exitcode)"']
+    env: [{name: ARGO_POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}, {name: ARGO_CONTAINER_NAME, value: wait}]
+    volumeMounts: [{name: var-run-argo, mountPath: /var/run/argo}, {name: out, mountPath: /mainctrfs}]
+  - name: main
+    image: $image
+    command: [/var/run/argo/exec, sh, -c]
+    args: ['echo "step with a \$(cat /var/run/argo/cache/state) cache"']
+    volumeMounts: [{name: var-run-argo, mountPath: /var/run/argo}, {name: out, mountPath: /out}]
+volumes: [{name: var-run-argo, emptyDir: {}}, {name: out, emptyDir: {}}]
+END
+    until_phase step Succeeded
+    same 'the step' 'step with a warm cache' "$(k logs step)"
+    same 'who waited' 'saved 0' "$(k logs step -c wait)"
+    same 'the sidecar' $'cache up\ncache over' "$(k logs step -c cache)"
+}
