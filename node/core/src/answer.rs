@@ -722,7 +722,10 @@ pub(crate) mod tests {
         assert_eq!(found["u-2"], Updated::Absent);
         assert_eq!(found["u-3"], Updated::Failed("mv: no space".into()));
         assert!(updates(&text("updated|u-1|-")).is_err());
-        let scanned = scan(&text("pod|u-1|42|-|-|-|ns|p\ncontent|u-1|7 - v=aa\npod|u-2|42|-|-|-|ns|q")).unwrap();
+        let scanned = scan(&text(
+            "pod|u-1|42|-|-|-|ns|p\ncontent|u-1|7 - v=aa\npod|u-2|42|-|-|-|ns|q",
+        ))
+        .unwrap();
         assert_eq!(scanned["u-1"].content, Some(content));
         assert_eq!(scanned["u-2"].content, None);
     }

@@ -323,12 +323,9 @@ mod tests {
 
     #[test]
     fn no_decision_is_about_a_field_that_is_not_there() {
-        for (table, known) in [
-            (POD, known("")),
-            (VOLUMES, known("")),
-        ]
-        .into_iter()
-        .chain(CONTAINERS.iter().map(|table| (*table, known("containers[]."))))
+        for (table, known) in [(POD, known("")), (VOLUMES, known(""))]
+            .into_iter()
+            .chain(CONTAINERS.iter().map(|table| (*table, known("containers[]."))))
         {
             for row in table
                 .iter()

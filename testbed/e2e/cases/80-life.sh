@@ -66,8 +66,6 @@ containers:
   - {name: other, image: $image, command: [sh, -c, 'exit 0']}
 volumes: [{name: state, emptyDir: {}}]
 END
-    # (An API server that does not have them yet drops them.)
-    [ -n "$(field rules '{.spec.containers[0].restartPolicyRules}')" ] || return 0
     until_phase rules Succeeded
     same restarts 1 "$(state rules main .restartCount)"
     same 'last exit code' 42 "$(state rules main .lastState.terminated.exitCode)"
@@ -81,21 +79,8 @@ END
     same 'message' "$(seq 121 200)" "$(field logged '{.status.containerStatuses[0].state.terminated.message}')"
 }
 
-case_stop_signal() {
-    pod signal <<END
-os: {name: linux}
-containers: [{name: main, image: $image, command: [sh, -c, 'trap "exit 21" USR1; echo up; while :; do sleep 0.1; done'], lifecycle: {stopSignal: SIGUSR1}}]
-END
-    [ -n "$(field signal '{.spec.containers[0].lifecycle.stopSignal}')" ] || return 0
-    wait_for 90 'the pod to be up' has_log signal up
-    k patch pod signal -p '{"metadata": {"finalizers": ["example.com/wait"]}}' >/dev/null
-    k delete pod signal --wait=false >/dev/null
-    until_state signal main '.state.terminated.exitCode // "-"' 21
-    k patch pod signal --type=merge -p '{"metadata": {"finalizers": null}}' >/dev/null
-    until_gone signal
-}
-
 case_hooks() {
+    on_login 'mkdir -p open'
     pod hooks <<END
 terminationGracePeriodSeconds: 30
 containers:
@@ -106,7 +91,7 @@ containers:
     volumeMounts: [{name: shared, mountPath: /shared}]
   - name: second
     image: $image
-    command: [sh, -c, 'cat /shared/seen; while :; do sleep 0.1; done']
+    command: [sh, -c, 'cat /shared/seen; trap "exit 0" TERM; while :; do sleep 0.1; done']
     lifecycle: {preStop: {sleep: {seconds: 1}}}
     volumeMounts: [{name: shared, mountPath: /shared}]
 volumes: [{name: shared, hostPath: {path: /home/alice/open/$ns, type: DirectoryOrCreate}}]
@@ -160,6 +145,7 @@ END
 case_probes_of_ports() {
     port=$((20000 + RANDOM % 10000))
     pod web <<END
+terminationGracePeriodSeconds: 3
 containers:
   - name: web
     image: $image

@@ -1,5 +1,6 @@
 //! `docs/pods.md`, made from the table, so that it cannot say anything else than the program does.
 
+use super::life;
 use super::table::{CONTAINER, Decision, POD, Row, VOLUMES};
 
 const HEAD: &str = include_str!("pods.md");
@@ -10,6 +11,10 @@ pub fn markdown() -> String {
     for (title, rows) in [
         ("The pod", POD),
         ("Containers and init containers", CONTAINER),
+        ("Hooks", life::LIFECYCLE),
+        ("Startup probes", life::STARTUP),
+        ("Liveness probes", life::LIVENESS),
+        ("Readiness probes", life::READINESS),
         ("Volumes", VOLUMES),
     ] {
         text.push_str(&format!(

@@ -43,11 +43,7 @@ pub const LIFECYCLE: &[Row] = &[
     honoured("lifecycle.preStop.httpGet.httpHeaders[].value", "as they are", ""),
     honoured("lifecycle.preStop.sleep.seconds", "seconds", "hooks"),
     refused("lifecycle.preStop.tcpSocket.**", NO_HOOK),
-    honoured(
-        "lifecycle.stopSignal",
-        "TERM without it, whatever the image says",
-        "stop_signal",
-    ),
+    honoured("lifecycle.stopSignal", "TERM without it, whatever the image says", ""),
 ];
 
 macro_rules! probe {

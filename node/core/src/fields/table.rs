@@ -280,7 +280,13 @@ pub const POD: &[Row] = &[
 ];
 
 /// All that is about a container.
-pub const CONTAINERS: &[&[Row]] = &[CONTAINER, life::LIFECYCLE, life::STARTUP, life::LIVENESS, life::READINESS];
+pub const CONTAINERS: &[&[Row]] = &[
+    CONTAINER,
+    life::LIFECYCLE,
+    life::STARTUP,
+    life::LIVENESS,
+    life::READINESS,
+];
 
 /// Fields of a container.
 pub const CONTAINER: &[Row] = &[
@@ -528,7 +534,11 @@ pub const VOLUMES: &[Row] = &[
         "waited for if it is missing",
         "config_maps_and_secrets",
     ),
-    honoured("volumes[].configMap.optional", "then the volume is empty", "changes_reach_running_pods"),
+    honoured(
+        "volumes[].configMap.optional",
+        "then the volume is empty",
+        "changes_reach_running_pods",
+    ),
     honoured("volumes[].configMap.defaultMode", MODE, ""),
     honoured("volumes[].configMap.items[].key", "waited for if it is missing", ""),
     honoured(

@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodStatus};
 
 use super::{View, time};
 use crate::answer::Stage;
+use crate::life;
 
 /// The condition that says that a pod was given to the batch system: with it, a pod is never given again.
 pub const SUBMITTED: &str = "towline.dev/Submitted";
@@ -75,7 +76,22 @@ pub fn fill(status: &mut PodStatus, pod: &Pod, view: View<'_>, now: i64) {
     set(status, pod, "PodReadyToStartContainers", up, None, None, now);
 
     let phase = status.phase.clone().unwrap_or_default();
-    let init = unready(&status.init_container_statuses);
+    let sidecars: Vec<&str> = pod
+        .spec
+        .iter()
+        .flat_map(|spec| spec.init_containers.iter().flatten())
+        .filter(|container| life::is_sidecar(true, container))
+        .map(|container| container.name.as_str())
+        .collect();
+    let is_sidecar = |container: &ContainerStatus| sidecars.contains(&container.name.as_str());
+    // A sidecar has done its part when it has started, the others when they have ended well.
+    let init = unready(&status.init_container_statuses, |container| {
+        if is_sidecar(container) {
+            container.started == Some(true)
+        } else {
+            container.ready
+        }
+    });
     let begun = status
         .container_statuses
         .iter()
@@ -97,7 +113,10 @@ pub fn fill(status: &mut PodStatus, pod: &Pod, view: View<'_>, now: i64) {
         );
     }
 
-    let main = unready(&status.container_statuses);
+    let mut main = unready(&status.init_container_statuses, |container| {
+        !is_sidecar(container) || container.ready
+    });
+    main.extend(unready(&status.container_statuses, |container| container.ready));
     let why = match phase.as_str() {
         "Succeeded" => Some(("PodCompleted", String::new())),
         "Failed" => Some(("PodFailed", String::new())),
@@ -123,8 +142,8 @@ pub fn fill(status: &mut PodStatus, pod: &Pod, view: View<'_>, now: i64) {
     }
 }
 
-fn unready(list: &Option<Vec<ContainerStatus>>) -> Vec<String> {
-    let unready = list.iter().flatten().filter(|container| !container.ready);
+fn unready(list: &Option<Vec<ContainerStatus>>, ready: impl Fn(&ContainerStatus) -> bool) -> Vec<String> {
+    let unready = list.iter().flatten().filter(|container| !ready(container));
     unready.map(|container| container.name.clone()).collect()
 }
 

@@ -253,7 +253,10 @@ fn who_fills_more_than_its_limit_is_evicted() {
     let mut over = report(
         Stage::Ended,
         Some("Evicted"),
-        vec![container("a", Terminated, Some(137)), container("b", Terminated, Some(0))],
+        vec![
+            container("a", Terminated, Some(137)),
+            container("b", Terminated, Some(0)),
+        ],
     );
     over.message = "Usage of EmptyDir volume \"v\" exceeds the limit \"1Mi\".".into();
     let found = of(&pod("Always", false), &over);
@@ -282,9 +285,15 @@ fn with_sidecar(policy: &str) -> Pod {
 #[test]
 fn a_sidecar_neither_holds_a_pod_open_nor_fails_it() {
     let run = |stage, policy: &str, s, i: (ContainerStage, Option<i32>), a: (ContainerStage, Option<i32>)| {
-        let containers = vec![s, container("i", i.0, i.1), container("a", a.0, a.1), container("b", a.0, a.1)];
+        let containers = vec![
+            s,
+            container("i", i.0, i.1),
+            container("a", a.0, a.1),
+            container("b", a.0, a.1),
+        ];
         let found = of(&with_sidecar(policy), &report(stage, None, containers));
-        let conditions = ["Initialized", "ContainersReady", "Ready"].map(|name| condition(&found, name).status == "True");
+        let conditions =
+            ["Initialized", "ContainersReady", "Ready"].map(|name| condition(&found, name).status == "True");
         (phase(&found).to_owned(), conditions)
     };
     let up = || container("s", Running, None);
@@ -305,14 +314,26 @@ fn a_sidecar_neither_holds_a_pod_open_nor_fails_it() {
     );
     let seen = |phase: &str, conditions| (phase.to_owned(), conditions);
     let (none, begun, all) = ([false; 3], [true, false, false], [true; 3]);
-    assert_eq!(run(Stage::Starting, "Never", starting(), waits, waits), seen("Pending", none));
+    assert_eq!(
+        run(Stage::Starting, "Never", starting(), waits, waits),
+        seen("Pending", none)
+    );
     assert_eq!(run(Stage::Starting, "Never", up(), done, waits), seen("Pending", begun));
     assert_eq!(run(Stage::Running, "Never", up(), done, running), seen("Running", all));
-    assert_eq!(run(Stage::Running, "Never", again(), done, running), seen("Running", begun));
+    assert_eq!(
+        run(Stage::Running, "Never", again(), done, running),
+        seen("Running", begun)
+    );
     assert_eq!(run(Stage::Stopping, "Never", up(), done, done), seen("Running", begun));
     let ended = container("s", Terminated, Some(143));
-    assert_eq!(run(Stage::Ended, "Never", ended.clone(), done, done), seen("Succeeded", begun));
-    assert_eq!(run(Stage::Ended, "Never", ended.clone(), done, bad), seen("Failed", begun));
+    assert_eq!(
+        run(Stage::Ended, "Never", ended.clone(), done, done),
+        seen("Succeeded", begun)
+    );
+    assert_eq!(
+        run(Stage::Ended, "Never", ended.clone(), done, bad),
+        seen("Failed", begun)
+    );
     assert_eq!(run(Stage::Ended, "Always", ended, bad, waits).0, "Failed");
 }
 

@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::{Container, EnvVar, Pod, PodSpec, Volume};
 use towline_core::quantity;
 
+mod life;
+
 /// Everything that is wrong with a pod, each with its path.
 pub fn problems(pod: &Pod) -> Vec<String> {
     let mut found = Found::default();
@@ -82,7 +84,9 @@ impl Found {
         ];
         for (list, containers) in lists {
             for (n, container) in containers.iter().enumerate() {
-                self.container(container, &volumes, &format!("spec.{list}[{n}]"));
+                let path = format!("spec.{list}[{n}]");
+                self.container(container, &volumes, &path);
+                self.life(container, list == "initContainers", &path);
             }
         }
     }
