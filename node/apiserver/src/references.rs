@@ -3,7 +3,7 @@
 //! Objects are read one by one when they are needed, and only those that a pod bound to this node names: the Node
 //! authorizer allows no more, and with a ServiceAccount we take no more either.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use kube::api::PostParams;
 use kube::runtime::watcher::Event;
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 use tokio_util::task::AbortOnDropHandle;
 use towline_core::renewal::{Kind, Object, Version};
 use towline_core::translate::{Needs, References, needs};
@@ -46,6 +46,17 @@ pub enum FetchError {
     #[error(transparent)]
     Api(#[from] Error),
 }
+
+/// What pods that are submitted together refer to: each object is read once for all of them.
+#[derive(Default)]
+pub struct Together {
+    config_maps: Cells<ConfigMap>,
+    secrets: Cells<Secret>,
+    claims: Cells<PersistentVolumeClaim>,
+}
+
+/// By the node in whose name it is read, namespace and name.
+type Cells<K> = Mutex<HashMap<(String, String, String), Arc<OnceCell<Option<K>>>>>;
 
 /// Reads what pods refer to. Cheap to clone.
 #[derive(Clone)]
@@ -79,21 +90,22 @@ impl ReferenceReader {
         }
     }
 
-    /// Reads everything that a pod refers to. What does not exist is left out.
+    /// Reads everything that a pod refers to and that was not read for another one of `together`. What does not exist is
+    /// left out.
     ///
     /// Tokens are bound to the pod and made anew by each call.
     ///
     /// # Errors
     /// Something could not be read for a reason other than absence.
-    pub async fn fetch(&self, session: &Session, pod: &Pod) -> Result<References, FetchError> {
+    pub async fn fetch(&self, session: &Session, pod: &Pod, together: &Together) -> Result<References, FetchError> {
         let namespace = pod.metadata.namespace.as_deref().unwrap_or("default");
         let names = needs(pod);
         let (config_maps, secrets, tokens, services, claims) = tokio::try_join!(
-            get_all::<ConfigMap>(session, namespace, names.config_maps),
-            get_all::<Secret>(session, namespace, names.secrets),
+            get_all(session, namespace, names.config_maps, &together.config_maps),
+            get_all(session, namespace, names.secrets, &together.secrets),
             request_all(session, namespace, pod, tokens(pod)),
             self.services(session, namespace),
-            get_all::<PersistentVolumeClaim>(session, namespace, names.claims),
+            get_all(session, namespace, names.claims, &together.claims),
         )?;
         let persistent_volumes = persistent_volumes(session, &claims).await?;
         Ok(References {
@@ -111,9 +123,10 @@ impl ReferenceReader {
     /// # Errors
     /// Something could not be read for a reason other than absence.
     pub async fn objects(&self, session: &Session, namespace: &str, names: Needs) -> Result<References, FetchError> {
+        let together = Together::default();
         let (config_maps, secrets) = tokio::try_join!(
-            get_all::<ConfigMap>(session, namespace, names.config_maps),
-            get_all::<Secret>(session, namespace, names.secrets),
+            get_all(session, namespace, names.config_maps, &together.config_maps),
+            get_all(session, namespace, names.secrets, &together.secrets),
         )?;
         Ok(References {
             config_maps,
@@ -157,8 +170,8 @@ impl ReferenceReader {
     }
 }
 
-fn lock(services: &Mutex<Services>) -> MutexGuard<'_, Services> {
-    services.lock().unwrap_or_else(|poison| poison.into_inner())
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(|poison| poison.into_inner())
 }
 
 /// Reads objects of one kind by name.
@@ -166,12 +179,18 @@ async fn get_all<K>(
     session: &Session,
     namespace: &str,
     names: impl IntoIterator<Item = String>,
+    cells: &Cells<K>,
 ) -> Result<BTreeMap<String, K>, FetchError>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
 {
     let found: Vec<(String, Option<K>)> = stream::iter(names)
-        .map(|name| get_one(session, namespace, name))
+        .map(|name| async move {
+            let key = (session.node().to_owned(), namespace.to_owned(), name.clone());
+            let cell = Arc::clone(lock(cells).entry(key).or_default());
+            let object = cell.get_or_try_init(|| get_one(session, namespace, &name)).await?;
+            Ok::<_, Error>((name, object.clone()))
+        })
         .buffer_unordered(PARALLEL)
         .try_collect()
         .await?;
@@ -204,18 +223,17 @@ async fn persistent_volumes(
     Ok(found)
 }
 
-async fn get_one<K>(session: &Session, namespace: &str, name: String) -> Result<(String, Option<K>), Error>
+async fn get_one<K>(session: &Session, namespace: &str, name: &str) -> Result<Option<K>, Error>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
 {
     let what = format!("get {} {namespace}/{name}", K::kind(&()).to_lowercase());
-    let found = patiently(|| async {
+    patiently(|| async {
         let _place = session.place().await;
         let api: Api<K> = Api::namespaced(session.client(), namespace);
-        session.call(&what, api.get_opt(&name)).await
+        session.call(&what, api.get_opt(name)).await
     })
-    .await?;
-    Ok((name, found))
+    .await
 }
 
 async fn metadata_of<K>(session: &Session, namespace: &str, name: &str) -> Result<Option<ObjectMeta>, Error>
@@ -382,6 +400,39 @@ mod tests {
         service.metadata.namespace = Some(namespace.to_owned());
         service.metadata.name = Some(name.to_owned());
         service
+    }
+
+    #[tokio::test]
+    async fn what_several_pods_refer_to_is_read_once_for_all_of_them() {
+        let (service, mut server) = tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
+        let session = Session::for_test("hpc", Client::new(service, "default"), std::path::Path::new("/"));
+        let answers = tokio::spawn(async move {
+            let mut asked = Vec::new();
+            while let Some((request, respond)) = server.next_request().await {
+                let path = request.uri().path().to_owned();
+                let (_, name) = path.rsplit_once('/').unwrap();
+                let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
+                respond.send_response(http::Response::new(Body::from(object.to_string().into_bytes())));
+                asked.push(path);
+            }
+            asked
+        });
+        let together = Together::default();
+        let read = |namespace: &'static str, names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            get_all(&session, namespace, names, &together.config_maps)
+        };
+        let (one, two) = tokio::try_join!(read("lab", &["a", "b"]), read("lab", &["b"])).unwrap();
+        assert!(one.len() == 2 && two.len() == 1);
+        assert_eq!(
+            read("other", &["b"]).await.unwrap()["b"].metadata.name.as_deref(),
+            Some("b")
+        );
+        drop(session);
+        let mut asked = answers.await.unwrap();
+        asked.sort();
+        let path = |namespace: &str, name: &str| format!("/api/v1/namespaces/{namespace}/configmaps/{name}");
+        assert_eq!(asked, [path("lab", "a"), path("lab", "b"), path("other", "b")]);
     }
 
     #[test]

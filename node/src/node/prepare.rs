@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
 use towline_apiserver::Session;
-use towline_apiserver::references::ReferenceReader;
+use towline_apiserver::references::{ReferenceReader, Together};
 use towline_core::admission;
 use towline_core::bundle::Bundle;
 use towline_core::renewal::Seen;
@@ -45,6 +45,7 @@ pub async fn prepare(
     pod: &Arc<Pod>,
     session: &Session,
     references: &ReferenceReader,
+    together: &Together,
     node: &NodeSite,
 ) -> Result<(Bundle, Seen), Unready> {
     if let Some(message) = admission::daemon_set(pod, &node.site.policy) {
@@ -53,7 +54,7 @@ pub async fn prepare(
             message,
         });
     }
-    let found = references.fetch(session, pod).await.map_err(|error| Unready::Later {
+    let found = references.fetch(session, pod, together).await.map_err(|error| Unready::Later {
         reason: "ContainerCreating",
         message: error.to_string(),
     })?;

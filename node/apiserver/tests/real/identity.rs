@@ -16,7 +16,7 @@ use towline_apiserver::events::{Kind, Recorder};
 use towline_apiserver::identity::{Serving, client_ca, serving};
 use towline_apiserver::node::NodeKeeper;
 use towline_apiserver::pods::Desired;
-use towline_apiserver::references::ReferenceReader;
+use towline_apiserver::references::{ReferenceReader, Together};
 use towline_apiserver::status::{self, Written};
 use towline_apiserver::{Credentials, Session};
 
@@ -240,7 +240,7 @@ async fn the_service_account_of_the_manifest_suffices_for_everything() {
     let uid = pod.metadata.uid.clone().unwrap();
     let seen = eventually("the pod", async || desired.snapshot()?.get(&uid).cloned()).await;
     let reader = ReferenceReader::new(std::slice::from_ref(&session));
-    let found = reader.fetch(&session, &seen.pod).await.unwrap();
+    let found = reader.fetch(&session, &seen.pod, &Together::default()).await.unwrap();
     assert_eq!(found.tokens.len(), 1, "the pod's own token");
     let wanted = serde_json::from_value(json!({"phase": "Succeeded"})).unwrap();
     assert_eq!(

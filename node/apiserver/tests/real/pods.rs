@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use towline_apiserver::events::{Kind, Recorder};
 use towline_apiserver::node::NodeKeeper;
 use towline_apiserver::pods::Desired;
-use towline_apiserver::references::ReferenceReader;
+use towline_apiserver::references::{ReferenceReader, Together};
 use towline_apiserver::status::{self, Written};
 
 use crate::cluster::{Cluster, description, eventually};
@@ -70,7 +70,7 @@ async fn a_bound_pod_is_seen_read_for_reported_and_deleted_and_a_stolen_identity
         .await;
     let uid = made.metadata.uid.clone().unwrap();
     // At once, while the authorizer may not know of the binding yet.
-    let found = reader.fetch(&session, &made).await.unwrap();
+    let found = reader.fetch(&session, &made, &Together::default()).await.unwrap();
     assert_eq!(found.config_maps["settings"].data.as_ref().unwrap()["key"], "value");
     assert!(!found.config_maps.contains_key("absent"));
     assert!(
