@@ -53,7 +53,7 @@ spec:
       nodeName: $node
       restartPolicy: Never
       initContainers: [{name: side, image: $image, restartPolicy: Always, command: [sh, -c, 'trap "exit 0" TERM; while :; do sleep 0.1; done']}]
-      containers: [{name: main, image: $image, command: [echo, done]}]
+      containers: [{name: main, image: $image, command: [sh, -c, 'sleep 2; echo done']}]
 END
     wait_for 120 'the job to complete' eval '[ "$(k get job withside -o "jsonpath={.status.succeeded}")" = 1 ]'
 }
@@ -80,7 +80,7 @@ END
 }
 
 case_hooks() {
-    on_login 'mkdir -p open'
+    on_login "mkdir -p open && rm -rf open/$ns"
     pod hooks <<END
 terminationGracePeriodSeconds: 30
 containers:
