@@ -73,6 +73,7 @@ etcd_peer_port() { echo $((port_base + 4)); }
 controller_manager_port() { echo $((port_base + 5)); }
 scheduler_port() { echo $((port_base + 6)); }
 node_port() { echo $((port_base + 7)); }
+metrics_port() { echo $((port_base + 8)); }
 
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 

@@ -23,7 +23,11 @@ controlplane_up() {
         --service-account-issuer=https://kubernetes.default.svc --service-account-key-file="$pki/sa.pub" \
         --service-account-signing-key-file="$pki/sa.key" \
         --kubelet-client-certificate="$pki/kubelet-client.crt" --kubelet-client-key="$pki/kubelet-client.key" \
-        --kubelet-certificate-authority="$pki/ca.crt" --kubelet-preferred-address-types=InternalIP,Hostname
+        --kubelet-certificate-authority="$pki/ca.crt" --kubelet-preferred-address-types=InternalIP,Hostname \
+        --requestheader-client-ca-file="$pki/ca.crt" --requestheader-allowed-names=front-proxy \
+        --requestheader-username-headers=X-Remote-User --requestheader-group-headers=X-Remote-Group \
+        --requestheader-extra-headers-prefix=X-Remote-Extra- \
+        --proxy-client-cert-file="$pki/front-proxy.crt" --proxy-client-key-file="$pki/front-proxy.key"
     wait_for 60 api_is_ready || daemon_failed kube-apiserver "the API server does not become ready"
     daemon_runs kube-controller-manager || component kube-controller-manager "$(controller_manager_port)" \
         --use-service-account-credentials --service-account-private-key-file="$pki/sa.key" --root-ca-file="$pki/ca.crt" \

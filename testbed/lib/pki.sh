@@ -3,7 +3,11 @@
 
 pki_up() {
     local pki=$dir/pki part
-    if [ -f "$dir/admin.kubeconfig" ]; then return; fi
+    if [ -f "$dir/admin.kubeconfig" ]; then
+        # One that was made before there was an aggregation layer.
+        [ -f "$pki/front-proxy.crt" ] || certificate front-proxy /CN=front-proxy clientAuth
+        return
+    fi
     mkdir -p "$pki"
     private_key "$pki/ca.key"
     openssl req -x509 -new -key "$pki/ca.key" -subj "/CN=towline-testbed-$name" -days 3650 -out "$pki/ca.crt"
@@ -11,6 +15,7 @@ pki_up() {
     certificate etcd /CN=etcd serverAuth,clientAuth DNS:localhost,IP:127.0.0.1
     certificate etcd-client /CN=kube-apiserver clientAuth
     certificate kubelet-client /CN=kube-apiserver-kubelet-client clientAuth
+    certificate front-proxy /CN=front-proxy clientAuth
     certificate kube-controller-manager /CN=system:kube-controller-manager clientAuth
     certificate kube-scheduler /CN=system:kube-scheduler clientAuth
     certificate admin /O=system:masters/CN=admin clientAuth

@@ -5,6 +5,7 @@ reset() {
     load_or_die
     engine_use || die "its Docker does not answer; testbed up --name $name brings it up"
     node_stop
+    stop_daemon metrics-server
     rm -rf "$dir/node"
     if [ "$kubernetes" = yes ]; then controlplane_reset; fi
     cluster_reset

@@ -22,7 +22,7 @@ parts() {
         row slurm "$(slurm_is_ready && echo running || echo stopped)" "$state"
     fi
     if [ "$kubernetes" = yes ]; then
-        for part in etcd kube-apiserver kube-controller-manager kube-scheduler node; do
+        for part in etcd kube-apiserver kube-controller-manager kube-scheduler node metrics-server; do
             if daemon_runs "$part"; then row "$part" running "process $(cut -d ' ' -f 1 "$dir/run/$part")"; else row "$part" stopped ''; fi
         done
     fi

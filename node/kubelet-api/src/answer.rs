@@ -61,7 +61,8 @@ pub fn switching(protocol: &'static str) -> Answer {
     answer
 }
 
-fn whole(status: StatusCode, kind: HeaderValue, bytes: Bytes) -> Answer {
+/// Bytes of whatever kind.
+pub fn whole(status: StatusCode, kind: HeaderValue, bytes: Bytes) -> Answer {
     let body = Full::new(bytes).map_err(|never| match never {});
     with_body(status, kind, body.boxed_unsync())
 }

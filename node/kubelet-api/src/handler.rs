@@ -16,7 +16,7 @@ use crate::reviews::Reviews;
 use crate::route::{Route, subresources, verb};
 use crate::streaming::{Requests, Seats, Ticket};
 use crate::user::{Certified, User};
-use crate::{Pods, Sessions, pod_list};
+use crate::{Meters, Pods, Sessions, pod_list, stats};
 
 /// What all requests to one node share.
 pub struct Handler {
@@ -25,7 +25,8 @@ pub struct Handler {
     reviews: Reviews,
     pods: Arc<dyn Pods>,
     logs: Arc<dyn LogSource>,
-    streams: Option<Requests>,
+    streams: Requests,
+    meters: Arc<dyn Meters>,
     configuration: Value,
 }
 
@@ -35,14 +36,15 @@ impl Handler {
         reviews: Reviews,
         pods: Arc<dyn Pods>,
         logs: Arc<dyn LogSource>,
-        sessions: Option<Arc<dyn Sessions>>,
+        sessions: Arc<dyn Sessions>,
+        meters: Arc<dyn Meters>,
         configuration: Value,
     ) -> Self {
-        let streams = sessions.map(|sessions| Requests {
+        let streams = Requests {
             pods: Arc::clone(&pods),
             sessions,
             seats: Seats::default(),
-        });
+        };
         Self {
             authentication: Authentication::default(),
             authorization: Authorization::default(),
@@ -50,6 +52,7 @@ impl Handler {
             pods,
             logs,
             streams,
+            meters,
             configuration,
         }
     }
@@ -107,21 +110,26 @@ impl Handler {
         if !route.takes(&request.method) {
             return answer::text(StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed");
         }
-        match (route, &self.streams) {
-            (Route::ContainerLogs(target), _) => {
+        match route {
+            Route::ContainerLogs(target) => {
                 let query = request.uri.query().unwrap_or_default();
                 container_logs::answer(&*self.pods, &*self.logs, target, query).await
             }
-            (Route::Exec(target), Some(streams)) => streams.exec(target, request, ticket),
-            (Route::Attach(target), Some(streams)) => streams.attach(target, request, ticket),
-            (Route::PortForward(target), Some(streams)) => streams.port_forward(target, request, ticket),
-            (Route::Run(target), Some(streams)) => streams.run(target, request).await,
-            (Route::Checkpoint(target), Some(streams)) => streams.checkpoint(target),
-            (Route::Pods, _) => answer::json(&pod_list::all(&*self.pods)),
-            (Route::RunningPods, _) => answer::json(&pod_list::running(&*self.pods)),
-            (Route::Configz, _) => answer::json(&self.configuration),
-            (Route::Healthz, _) => answer::text(StatusCode::OK, "ok"),
-            _ => not_found(),
+            Route::Exec(target) => self.streams.exec(target, request, ticket),
+            Route::Attach(target) => self.streams.attach(target, request, ticket),
+            Route::PortForward(target) => self.streams.port_forward(target, request, ticket),
+            Route::Run(target) => self.streams.run(target, request).await,
+            Route::Checkpoint(target) => self.streams.checkpoint(target),
+            Route::Pods => answer::json(&pod_list::all(&*self.pods)),
+            Route::RunningPods => answer::json(&pod_list::running(&*self.pods)),
+            Route::Configz => answer::json(&self.configuration),
+            Route::Healthz => answer::text(StatusCode::OK, "ok"),
+            Route::Summary => stats::summary(self.reviews.node(), &*self.pods, &*self.meters).await,
+            Route::ResourceMetrics => stats::resource(&*self.pods, &*self.meters).await,
+            Route::CadvisorMetrics => stats::cadvisor(&*self.pods, &*self.meters).await,
+            Route::ProbeMetrics => stats::probes(&*self.pods, &*self.meters).await,
+            Route::Metrics => stats::own(&*self.meters),
+            Route::Unknown => not_found(),
         }
     }
 }

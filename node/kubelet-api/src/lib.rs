@@ -3,7 +3,7 @@
 //! Over TLS only, and nobody is anonymous: each request is authenticated (`authentication`) and authorized
 //! (`authorization`) before anything else is looked at, `/healthz` included. A connection (`server`) brings requests to
 //! the `handler`, which knows the paths (`route`). A log's way: `query` → `run` → `since`, `backwards` → `logs` →
-//! `stamps` → `body`. A stream's way: `streaming`.
+//! `stamps` → `body`. A stream's way: `streaming`. Figures for monitoring: `stats`.
 
 mod answer;
 mod authentication;
@@ -26,6 +26,7 @@ mod run;
 mod server;
 mod since;
 mod stamps;
+mod stats;
 mod streaming;
 mod tls;
 mod user;
@@ -35,6 +36,7 @@ pub use logs::{LogSource, LogStream};
 pub use options::{Options, Pods};
 pub use server::{Serving, serve};
 pub use stamps::Stamps;
+pub use stats::{Meters, NodeUsage};
 pub use streaming::backend::{Place, Session, Sessions, Streams};
 
 /// The size of a session's terminal.

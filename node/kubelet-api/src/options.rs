@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use rustls::server::ResolvesServerCert;
 use towline_apiserver::Session;
 
-use crate::Sessions;
+use crate::{Meters, Sessions};
 
 /// How to serve one node.
 pub struct Options {
@@ -19,8 +19,10 @@ pub struct Options {
     pub client_ca: Option<Vec<u8>>,
     /// The node's connection to the API server, which knows who a token is and who may do what with the node.
     pub session: Session,
-    /// Where containers run. `None`: nothing can be run in them, attached to, or forwarded from.
-    pub sessions: Option<Arc<dyn Sessions>>,
+    /// Where containers run.
+    pub sessions: Arc<dyn Sessions>,
+    /// Who knows what the pods use.
+    pub meters: Arc<dyn Meters>,
 }
 
 /// The pods of one node, with the freshest status that is known.

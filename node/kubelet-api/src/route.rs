@@ -38,6 +38,16 @@ pub enum Route<'a> {
     Configz,
     /// `/healthz`
     Healthz,
+    /// `/stats/summary`
+    Summary,
+    /// `/metrics`
+    Metrics,
+    /// `/metrics/resource`
+    ResourceMetrics,
+    /// `/metrics/cadvisor`
+    CadvisorMetrics,
+    /// `/metrics/probes`
+    ProbeMetrics,
     /// Anything else.
     Unknown,
 }
@@ -51,6 +61,11 @@ impl<'a> Route<'a> {
             "/runningpods" => return Self::RunningPods,
             "/configz" => return Self::Configz,
             "/healthz" => return Self::Healthz,
+            "/stats/summary" => return Self::Summary,
+            "/metrics" => return Self::Metrics,
+            "/metrics/resource" => return Self::ResourceMetrics,
+            "/metrics/cadvisor" => return Self::CadvisorMetrics,
+            "/metrics/probes" => return Self::ProbeMetrics,
             _ => {}
         }
         let mut parts = path.split('/');
@@ -193,6 +208,14 @@ mod tests {
             ("/runningpods/", Route::RunningPods),
             ("/runningpods", Route::RunningPods),
             ("/healthz", Route::Healthz),
+            ("/stats/summary", Route::Summary),
+            ("/metrics", Route::Metrics),
+            ("/metrics/", Route::Metrics),
+            ("/metrics/resource", Route::ResourceMetrics),
+            ("/metrics/cadvisor", Route::CadvisorMetrics),
+            ("/metrics/probes", Route::ProbeMetrics),
+            ("/metrics/x", Route::Unknown),
+            ("/stats", Route::Unknown),
             ("/podsx", Route::Unknown),
             ("/pods/a", Route::Unknown),
             ("/configz", Route::Configz),

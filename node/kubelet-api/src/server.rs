@@ -76,6 +76,7 @@ pub async fn serve(
         pods,
         logs,
         options.sessions,
+        options.meters,
         configuration(address),
     );
     let server = Server {

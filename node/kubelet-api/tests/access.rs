@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const PATHS: [&str; 22] = [
+const PATHS: [&str; 23] = [
     "/",
     "/healthz",
     "/healthz/ping",
@@ -35,6 +35,7 @@ const PATHS: [&str; 22] = [
     "/metrics/cadvisor",
     "/metrics",
     "/metrics/resource",
+    "/metrics/probes",
     "/stats/summary",
     "/logs/",
     "/nosuch",
@@ -208,7 +209,7 @@ async fn a_token_is_asked_about_once_and_then_known() {
     node.api.allow("system:serviceaccount:mon:metrics", "get", "metrics");
     for _ in 0..3 {
         // Allowed, and not served yet.
-        assert_eq!(node.stranger().get_with("/metrics/resource", "good").await.status, 404);
+        assert_eq!(node.stranger().get_with("/metrics/resource", "good").await.status, 200);
         assert_eq!(node.stranger().get_with("/metrics/resource", "bad").await.status, 401);
     }
     let reviews = node.api.reviews();

@@ -39,10 +39,8 @@ impl Logs {
     pub async fn run(self) -> anyhow::Result<u8> {
         let cluster = self.connection.connect(None).await?;
         let (all, _) = pods::list(&cluster).await?;
-        let pod = *pods::find(&all, std::slice::from_ref(&self.pod))?
-            .first()
-            .context("no pod was named")?;
-        let container = self.container_of(pod)?;
+        let pod = pods::one(&all, &self.pod)?;
+        let container = pods::container_of(pod, self.container.as_deref())?;
         let range = LogRange {
             run: if self.previous { -2 } else { -1 },
             start: self.tail.map_or(LogStart::Offset(0), LogStart::LastLines),
@@ -56,31 +54,6 @@ impl Logs {
         };
         cluster.remote().close().await;
         written.map(|()| 0)
-    }
-
-    fn container_of(&self, pod: &Listed) -> anyhow::Result<String> {
-        let names: Vec<&str> = pod.containers.iter().map(|container| container.name.as_str()).collect();
-        if let Some(wanted) = &self.container {
-            if !names.is_empty() && !names.contains(&wanted.as_str()) {
-                bail!("pod {} has no container {wanted}, only {}", pod.name, names.join(", "));
-            }
-            return Ok(wanted.clone());
-        }
-        let main: Vec<&str> = pod
-            .containers
-            .iter()
-            .filter(|container| !container.init)
-            .map(|container| container.name.as_str())
-            .collect();
-        match main.as_slice() {
-            [] => bail!("pod {} has not started yet ({}): {}", pod.name, pod.status, pod.message),
-            [one] => Ok((*one).to_owned()),
-            _ => bail!(
-                "pod {} has several containers, say which with -c: {}",
-                pod.name,
-                names.join(", ")
-            ),
-        }
     }
 }
 

@@ -1,20 +1,26 @@
 //! The command line: one file per command.
 
+mod attach;
 mod cancel;
 mod check;
 mod config;
 mod connection;
+mod cp;
+mod exec;
 mod gc;
 mod logs;
 mod manifest;
 mod output;
 mod pods;
+mod port_forward;
 mod prompt;
 mod ps;
 mod render;
 mod run;
 mod serve;
+mod session;
 mod site;
+mod top;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -40,7 +46,12 @@ enum Command {
     Render(render::Render),
     Check(check::Check),
     Ps(ps::Ps),
+    Top(top::Top),
     Logs(logs::Logs),
+    Exec(exec::Exec),
+    Attach(attach::Attach),
+    PortForward(port_forward::PortForward),
+    Cp(cp::Cp),
     Cancel(cancel::Cancel),
     Gc(gc::Gc),
     Config(config::ConfigCommand),
@@ -76,7 +87,12 @@ impl Command {
             Self::Render(command) => command.run().await,
             Self::Check(command) => command.run().await,
             Self::Ps(command) => command.run().await,
+            Self::Top(command) => command.run().await,
             Self::Logs(command) => command.run().await,
+            Self::Exec(command) => command.run().await,
+            Self::Attach(command) => command.run().await,
+            Self::PortForward(command) => command.run().await,
+            Self::Cp(command) => command.run().await,
             Self::Cancel(command) => command.run().await,
             Self::Gc(command) => command.run().await,
             Self::Config(command) => output::print(&command.run()?).map(|()| 0),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use serde::Serialize;
 use towline_cluster::Cluster;
 use towline_core::answer::{ContainerReport, ContainerStage, Job, JobState, Stage};
@@ -23,6 +23,8 @@ pub struct Listed {
     pub status: String,
     pub job: Option<String>,
     pub node: Option<String>,
+    /// The node's address, where it knows one.
+    pub address: Option<String>,
     /// It is over: nothing of it can still be running.
     pub ended: bool,
     pub restarts: i32,
@@ -75,6 +77,18 @@ pub async fn list(cluster: &Cluster) -> anyhow::Result<(Vec<Listed>, Option<towl
     Ok((pods.collect(), silent))
 }
 
+/// The agents whose pods are meant: the cluster's own one, or all that there are.
+///
+/// # Errors
+/// The cluster could not be asked.
+pub async fn agents(cluster: &Cluster, all: bool) -> anyhow::Result<Vec<Cluster>> {
+    if !all {
+        return Ok(vec![cluster.clone()]);
+    }
+    let agents = cluster.agents().await?.into_iter();
+    Ok(agents.map(|agent| cluster.as_agent(&agent.name)).collect())
+}
+
 fn uids(observed: &Observed, of: impl Fn(&RemotePod) -> bool) -> Vec<String> {
     let found = observed.pods().iter().filter(|(_, pod)| of(pod));
     found.map(|(uid, _)| uid.clone()).collect()
@@ -103,6 +117,7 @@ fn listed(agent: &str, uid: &str, pod: &RemotePod) -> Listed {
         status,
         job: pod.job.clone(),
         node: pod.report.as_ref().map(|report| report.host.clone()),
+        address: pod.report.as_ref().and_then(|report| report.ip.clone()),
         ended: pod.ended() || over.is_some(),
         restarts: containers.iter().map(|container| container.restarts).sum(),
         started: containers.iter().filter_map(first_start).min(),
@@ -215,6 +230,44 @@ pub fn find<'a>(pods: &'a [Listed], words: &[String]) -> anyhow::Result<Vec<&'a 
         }
     }
     Ok(found)
+}
+
+/// The one pod that is meant.
+///
+/// # Errors
+/// As [`find`].
+pub fn one<'a>(pods: &'a [Listed], word: &str) -> anyhow::Result<&'a Listed> {
+    let found = find(pods, &[word.to_owned()])?;
+    found.first().copied().context("no pod was named")
+}
+
+/// The container of a pod that is meant: the one that is named, or the only one beside its init containers.
+///
+/// # Errors
+/// There is no such container, or several could be meant.
+pub fn container_of(pod: &Listed, named: Option<&str>) -> anyhow::Result<String> {
+    let names: Vec<&str> = pod.containers.iter().map(|container| container.name.as_str()).collect();
+    if let Some(wanted) = named {
+        if !names.is_empty() && !names.contains(&wanted) {
+            bail!("pod {} has no container {wanted}, only {}", pod.name, names.join(", "));
+        }
+        return Ok(wanted.to_owned());
+    }
+    let main: Vec<&str> = pod
+        .containers
+        .iter()
+        .filter(|container| !container.init)
+        .map(|container| container.name.as_str())
+        .collect();
+    match main.as_slice() {
+        [] => bail!("pod {} has not started yet ({}): {}", pod.name, pod.status, pod.message),
+        [one] => Ok((*one).to_owned()),
+        _ => bail!(
+            "pod {} has several containers, say which with -c: {}",
+            pod.name,
+            names.join(", ")
+        ),
+    }
 }
 
 #[cfg(test)]

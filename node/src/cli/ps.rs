@@ -25,19 +25,9 @@ pub struct Ps {
 impl Ps {
     pub async fn run(self) -> anyhow::Result<u8> {
         let cluster = self.connection.connect(self.target.as_deref()).await?;
-        let agents = if self.all_agents {
-            cluster
-                .agents()
-                .await?
-                .into_iter()
-                .map(|agent| cluster.as_agent(&agent.name))
-                .collect()
-        } else {
-            vec![cluster.clone()]
-        };
         let mut all = Vec::new();
         let mut code = 0;
-        for agent in agents {
+        for agent in pods::agents(&cluster, self.all_agents).await? {
             let (found, silent) = pods::list(&agent).await?;
             all.extend(found);
             if let Some(error) = silent {

@@ -12,9 +12,25 @@ use towline_apiserver::pods::BoundPod;
 use towline_cluster::Cluster;
 use towline_kubelet_api::{Options, Pods, Serving, serve};
 
+use super::counted::Counted;
+use super::metrics::Metrics;
 use super::reconcile::Shown;
 use super::sessions::ClusterSessions;
 use super::start::KubeletSettings;
+use super::usage::{NodeMeters, Usages};
+
+/// What the endpoints of all nodes share.
+#[derive(Clone)]
+pub struct Shared {
+    /// The pods as the loop knows them.
+    pub shown: Arc<Shown>,
+    /// Where they run.
+    pub cluster: Cluster,
+    /// What they use.
+    pub usages: Arc<Usages>,
+    /// What is shown at `/metrics`.
+    pub metrics: Arc<Metrics>,
+}
 
 /// The pods of one node as the loop knows them.
 struct NodePods {
@@ -48,6 +64,15 @@ impl Pods for NodePods {
     }
 }
 
+/// The address of a pod's node.
+fn address_of(shown: &Shown, uid: &str) -> Option<String> {
+    let pods = shown.load();
+    let mut found = pods.values().map(|bound| &bound.pod);
+    let pod = found.find(|pod| pod.metadata.uid.as_deref() == Some(uid))?;
+    let status = pod.status.as_ref()?;
+    status.host_ip.clone().or_else(|| status.pod_ip.clone())
+}
+
 /// Opens the endpoint of node number `n`: the first on the configured port, each further one on the next.
 ///
 /// # Errors
@@ -57,8 +82,7 @@ pub async fn open(
     session: &Session,
     addresses: &[NodeAddress],
     settings: &KubeletSettings,
-    shown: Arc<Shown>,
-    cluster: Cluster,
+    shared: Shared,
     stop: CancellationToken,
 ) -> anyhow::Result<Serving> {
     let port = match settings.port {
@@ -88,18 +112,36 @@ pub async fn open(
         Some(IpAddr::V6(_)) => std::net::Ipv6Addr::UNSPECIFIED.into(),
         _ => Ipv4Addr::UNSPECIFIED.into(),
     };
-    let sessions = Arc::new(ClusterSessions {
+    let Shared {
+        shown,
+        cluster,
+        usages,
+        metrics,
+    } = shared;
+    let sessions = ClusterSessions {
         cluster: cluster.clone(),
-        shown: shown.clone(),
-    });
+        address: Box::new({
+            let shown = Arc::clone(&shown);
+            move |uid| address_of(&shown, uid)
+        }),
+    };
+    let sessions = Counted {
+        inner: sessions,
+        metrics: Arc::clone(&metrics),
+    };
+    let logs = Counted {
+        inner: cluster,
+        metrics,
+    };
     let options = Options {
         listen: SocketAddr::new(listen, port),
         certificate,
         client_ca,
         session: session.clone(),
-        sessions: Some(sessions),
+        sessions: Arc::new(sessions),
+        meters: Arc::new(NodeMeters::new(usages, n)),
     };
     let pods = Arc::new(NodePods { shown, session: n });
-    let opened = serve(options, pods, Arc::new(cluster), stop).await;
+    let opened = serve(options, pods, Arc::new(logs), stop).await;
     opened.with_context(|| format!("failed to open the kubelet endpoint of {}", session.node()))
 }

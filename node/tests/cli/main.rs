@@ -7,3 +7,5 @@ mod listing;
 mod node;
 mod render;
 mod run;
+mod sessions;
+mod top;

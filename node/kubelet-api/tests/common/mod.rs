@@ -4,6 +4,7 @@
 pub mod api;
 pub mod client;
 pub mod logs;
+pub mod meters;
 pub mod pki;
 pub mod sessions;
 pub mod spdy;
@@ -17,10 +18,11 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use towline_apiserver::{Credentials, Session};
-use towline_kubelet_api::{Error, LogSource, Options, Pods, Serving, Sessions, serve};
+use towline_kubelet_api::{Error, LogSource, Meters, Options, Pods, Serving, Sessions, serve};
 
 use api::Api;
 use client::Client;
+use meters::Read;
 use pki::{Ca, Identity};
 use sessions::Here;
 
@@ -76,6 +78,7 @@ pub struct Node {
     pub cancel: CancellationToken,
     pub clients: Ca,
     pub here: Arc<Here>,
+    pub meters: Arc<Read>,
     servers: Ca,
     _state: TempDir,
 }
@@ -93,12 +96,14 @@ impl Node {
         let state = tempfile::tempdir().unwrap();
         let servers = Ca::new("servers");
         let here = Here::new();
+        let meters = Arc::new(Read::default());
         let options = Options {
             listen: ([127, 0, 0, 1], 0).into(),
             certificate: servers.server_certificate(),
             client_ca,
             session: session(&api, &state).await,
-            sessions: Some(Arc::clone(&here) as Arc<dyn Sessions>),
+            sessions: Arc::clone(&here) as Arc<dyn Sessions>,
+            meters: Arc::clone(&meters) as Arc<dyn Meters>,
         };
         let pods = Arc::new(Known::default());
         let cancel = CancellationToken::new();
@@ -110,6 +115,7 @@ impl Node {
             cancel,
             clients,
             here,
+            meters,
             servers,
             _state: state,
         })
