@@ -277,7 +277,7 @@ mod tests {
             "Pulled",
             "Successfully pulled image \"i:1\" in 3s (1m5s including waiting). Image size: 2048 bytes.",
         );
-        assert_eq!(tell(&pulls, &there, "image|a|2048|3|65"), [done.clone()]);
+        assert_eq!(tell(&pulls, &there, "image|a|2048|3|65"), std::slice::from_ref(&done));
         // So fast that nobody saw it.
         assert_eq!(
             tell(&before, &there, "image|a|2048|3|65"),
