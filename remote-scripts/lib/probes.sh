@@ -8,8 +8,16 @@
 probe_fields='of kind action file host port path scheme initial period timeout successes failures grace due busy late last run said
 server ready since good bad error'
 probe_keys='initial_s period_s timeout_s successes failures grace_s'
-load_probe() { for field in $probe_fields; do eval "q_$field=\$q_${field}_$1"; done; }
-save_probe() { for field in $probe_fields; do eval "q_${field}_$1=\$q_$field"; done; }
+# load_probe Q / save_probe Q: as load and save of the supervisor. near N: what little a probe has to know of container N.
+takes='' puts=''
+for field in $probe_fields; do
+    takes="$takes q_$field=\\\$q_${field}_\$1" puts="$puts q_${field}_\$1=\\\$q_$field"
+done
+eval "load_probe() { eval \"$takes\"; }
+save_probe() { eval \"$puts\"; }"
+near() {
+    eval "c_pid=\$c_pid_$1 c_up=\$c_up_$1 c_told=\$c_told_$1 c_begun=\$c_begun_$1 c_name=\$c_name_$1 c_source=\$c_source_$1 c_ranks=\$c_ranks_$1"
+}
 soonest=0 count_due=0
 
 # read_probes N: reads those of container N, which is loaded.
@@ -69,13 +77,16 @@ probing() {
     soonest=$((now + 3600)) q=0
     while [ "$q" -lt "$probes" ]; do
         q=$((q + 1))
-        eval "due=\$q_due_$q"
+        eval "due=\$q_due_$q busy=\$q_busy_$q"
         [ -n "$due" ] || continue
+        if [ -z "$busy" ] && [ "$due" -gt "$now" ]; then
+            at "$due"
+            continue
+        fi
         load_probe "$q"
-        load "$q_of"
+        near "$q_of"
         probe_one
         save_probe "$q"
-        save "$q_of"
     done
     [ "$now" -lt "$count_due" ] || count_probes
 }
@@ -93,7 +104,7 @@ count_probes() {
 # at TIME: something is to be done then.
 at() { [ "$1" -ge "$soonest" ] || soonest=$1; }
 
-# probe_one: looks after probe $q and its container, which are loaded.
+# probe_one: looks after probe $q, which is loaded.
 probe_one() {
     [ -n "$c_pid" ] && [ -n "$c_up" ] || {
         at "$((now + 1))"
@@ -187,6 +198,14 @@ serve_probe() {
 # probed Q CODE: probe Q has told something.
 probed() {
     q=$1
+    if [ "$2" = 0 ]; then
+        # (Most are as well as before.)
+        eval "known=\$q_action_$q.\$q_last_$q.\$q_late_$q busy=\$q_busy_$q runs=\$((q_run_$q - q_successes_$q))"
+        if [ "$known" = exec.good. ] && [ -n "$busy" ] && [ "$runs" -ge 0 ]; then
+            eval "q_busy_$q='' q_good_$q=\$((q_good_$q + 1))"
+            return
+        fi
+    fi
     load_probe "$q"
     if [ "$2" = ready ]; then
         q_ready=1 soonest=$now
@@ -198,7 +217,7 @@ probed() {
     elif [ -n "$q_busy" ]; then
         q_busy=
         [ "$q_action" = exec ] || q_server=
-        load "$q_of"
+        near "$q_of"
         case $q_action.$2 in
             *.0) judge good ;;
             exec.*)
@@ -207,13 +226,17 @@ probed() {
             *.2) judge error "$(head -c 1000 "run/$c_name.$q_kind")" ;;
             *) judge bad "$(head -c 1000 "run/$c_name.$q_kind")" ;;
         esac
-        save "$q_of"
     fi
     save_probe "$q"
 }
 
-# judge good|bad|error [WORDS]: what a result of probe $q, which is loaded with its container, leads to.
+# judge good|bad|error [WORDS]: what a result of probe $q, which is loaded, leads to.
 judge() {
+    load "$q_of"
+    weigh "$@"
+    save "$q_of"
+}
+weigh() {
     case $q_kind in
         startup) title=Startup ;;
         liveness) title=Liveness ;;
