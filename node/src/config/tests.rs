@@ -265,11 +265,11 @@ fn what_is_wrong_in_a_file_is_said_with_line_key_and_what_would_be_right() {
             &["nodeDefaults.name: there is no such key: did you mean nodes.name?"],
         ),
         (
-            "nodeDefaults: {policy: {annotations: [partitoin], hostPaths: [{path: scratch}], values: {nodes: ['2']}, clusterDomain: ''}}",
+            "nodeDefaults: {policy: {annotations: [partitoin], hostPaths: [{path: scratch}], values: {nodes: ['many']}, clusterDomain: ''}}",
             &[
                 "policy.annotations[0]: there is no annotation \"partitoin\"",
                 "policy.hostPaths[0].path: \"scratch\" is no directory of the cluster",
-                "policy.values.nodes[0]: nodes \"2\"",
+                "policy.values.nodes[0]: nodes \"many\"",
                 "policy.clusterDomain: \"\" is no domain",
             ],
         ),
