@@ -1,8 +1,13 @@
 # shellcheck shell=bash disable=SC2154,SC2016
-# What pods use: the node's endpoint through the API server, a real metrics-server, and `towline top`.
+# What pods use: the node's endpoint, a real metrics-server, and `towline top`.
 
-# of_node PATH: the node's endpoint, through the API server.
-of_node() { kubectl get --raw "/api/v1/nodes/$node/proxy$1"; }
+# of_node PATH: from the node's endpoint, as the API server. (That one itself asks no address of its own machine for others.)
+of_node() {
+    local port
+    port=$(kubectl get node "$node" -o 'jsonpath={.status.daemonEndpoints.kubeletEndpoint.Port}')
+    curl -fsS -m 20 --cacert "$TESTBED_CA" --cert "$TESTBED_DIR/pki/kubelet-client.crt" --key "$TESTBED_DIR/pki/kubelet-client.key" \
+        "https://127.0.0.1:$port$1"
+}
 
 # busy_and_idle: a pod that works and holds some memory, and one that waits.
 busy_and_idle() {
