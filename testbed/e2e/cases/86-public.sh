@@ -116,7 +116,7 @@ END
 case_a_stateful_set() {
     trap 'kubectl delete pv --wait=false "$ns-data-store-0" "$ns-data-store-1" >/dev/null 2>&1 || true' EXIT
     for n in 0 1; do
-        on_login "mkdir -p volumes/$ns-$n"
+        on_login "rm -rf volumes/$ns-$n && mkdir -p volumes/$ns-$n"
         kubectl apply -f - >/dev/null <<END
 apiVersion: v1
 kind: PersistentVolume
