@@ -28,8 +28,8 @@ mod scan;
 pub mod scripts;
 mod submit;
 mod sweep;
-mod usage;
 mod update;
+mod usage;
 
 pub use agents::Agent;
 pub use archive::archive;
