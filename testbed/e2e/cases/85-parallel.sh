@@ -42,7 +42,9 @@ case_ranks_find_each_other() {
         printf "cmd=get_my_kvsname\n" >&"$PMI_FD"; IFS= read -r answer <&"$PMI_FD"; space=$(value kvsname)
         port=$((20000 + SLURM_JOB_ID % 10000))
         if [ "$PMI_RANK" = 0 ]; then
-            for n in 1 2 3; do nc -l -p $((port + n)) >"/tmp/heard.$n" & done
+            # (An input that does not end: nc would tell the other side that it is over, before that has said anything.)
+            mkfifo /tmp/open
+            for n in 1 2 3; do nc -l -p $((port + n)) <>/tmp/open >"/tmp/heard.$n" & done
             ask "put kvsname=$space key=address value=$(hostname):$port" >/dev/null
         fi
         ask barrier_in >/dev/null
