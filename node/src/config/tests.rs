@@ -360,10 +360,7 @@ fn what_is_wrong_in_a_file_is_said_with_line_key_and_what_would_be_right() {
             "images: {rewrites: [{from: a, to: b, mirrors: ['c d']}]}",
             &["images.rewrites[0].mirrors[0]: "],
         ),
-        (
-            "images: {reducedSize: 1Gi}",
-            &["images.reducedSize: ", "maxSize"],
-        ),
+        ("images: {reducedSize: 1Gi}", &["images.reducedSize: ", "maxSize"]),
         (
             "images: {maxSize: 1Gi, reducedSize: 2Gi}",
             &["images.reducedSize: ", "maxSize"],

@@ -54,10 +54,13 @@ pub async fn prepare(
             message,
         });
     }
-    let found = references.fetch(session, pod, together).await.map_err(|error| Unready::Later {
-        reason: "ContainerCreating",
-        message: error.to_string(),
-    })?;
+    let found = references
+        .fetch(session, pod, together)
+        .await
+        .map_err(|error| Unready::Later {
+            reason: "ContainerCreating",
+            message: error.to_string(),
+        })?;
     let bundle = translate(pod, &found, &node.site).map_err(|fault| match fault {
         Fault::Rejected(rejection) => Unready::Rejected(rejection),
         Fault::Incomplete { message } => Unready::Later {
