@@ -272,7 +272,7 @@ impl Hands {
 
     async fn upload(&self, pods: Vec<(Update, Renewed)>) -> Vec<Renewed> {
         let (updates, mut outcomes): (Vec<Update>, Vec<Renewed>) = pods.into_iter().unzip();
-        let result = self.cluster.update(&updates).await;
+        let result = self.metrics.timed("update", self.cluster.update(&updates)).await;
         match &result {
             Ok(_) => tracing::debug!(pods = updates.len(), "volumes were updated"),
             Err(error) => tracing::warn!(pods = updates.len(), %error, "failed to update pods' volumes"),
