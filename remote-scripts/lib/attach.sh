@@ -5,11 +5,12 @@
 # attach_open NAME: finds both ways. Ends with 69 if the container has no input, or none any more.
 attach_open() {
     first_line "$pod/run/$1.console"
-    read -r runner stdin process <<EOF
+    read -r holder stdin process <<EOF
 $line
 EOF
     case $stdin in
         '' | -) attach_refused "container $1 of pod $uid has no standard input" ;;
+        taken) attach_refused "the standard input of container $1 of pod $uid was given away to who attached first" ;;
     esac
     terminal=
     if [ "$input" = tty ]; then
@@ -21,11 +22,21 @@ EOF
     . "$here/../lib/log.sh"
     enter_log "$uid" "$1" -1
     begin=$(size)
-    [ -w "/proc/$runner/fd/8" ] || attach_refused "the standard input of container $1 of pod $uid is closed"
+    [ -w "/proc/$holder/fd/8" ] || attach_refused "nobody holds the standard input of container $1 of pod $uid"
     attached=$pod/run/attached.$1.$token
     : >"$attached"
-    exec 6>"/proc/$runner/fd/8"
-    [ "$stdin" != once ] || kill -USR2 "$runner"
+    exec 6>"/proc/$holder/fd/8"
+    [ "$stdin" != once ] || {
+        echo "$holder taken $process" >"$pod/run/$1.console"
+        kill "$holder"
+    }
+    exec 5<&0 </dev/null
+    [ -z "$terminal" ] || {
+        # (Before anything is typed, and in this order: no change of the size is missed.)
+        stty raw -echo <&5 2>/dev/null
+        trap fit WINCH
+        fit
+    }
 }
 attach_refused() {
     printf '%s\n' "$1" >&2
@@ -34,15 +45,9 @@ attach_refused() {
 
 # attach: carries both ways until the container has ended.
 attach() {
-    exec 5<&0 </dev/null
     # (The follower ends when the container has, having written out all that there is.)
     "$program" --pid="$process" -s 0.1 -c "+$((begin + 1))" -f -- "$file" 2>/dev/null 5<&- 6>&- &
     follower=$!
-    if [ -n "$terminal" ]; then
-        stty raw -echo <&5 2>/dev/null
-        fit
-        trap fit WINCH
-    fi
     cat <&5 >&6 2>/dev/null &
     reader=$!
     exec 6>&-

@@ -160,8 +160,17 @@ await() {
     while :; do
         wait "$1"
         code=$?
-        [ "$code" -gt 128 ] && kill -0 "$1" 2>/dev/null || return 0
+        [ "$code" -gt 128 ] || return 0
+        kill -0 "$1" 2>/dev/null || break
     done
+    # That may be the code of a signal that came while the child ended, whose own code is then still to be had.
+    # (127, or with bash -1: nobody knows it any more.)
+    wait "$1" 2>/dev/null
+    await_again=$?
+    case $await_again in
+        127 | -1) ;;
+        *) code=$await_again ;;
+    esac
 }
 
 # agent_dir ROOT AGENT: checks both, sets $dir to the agent's directory.

@@ -1,9 +1,8 @@
 # Sourced by pod/supervisor in the runner of a container that has a standard input or a terminal.
 #
-# The container reads from a pipe without a name. The runner holds both of its ends as descriptor 8, so that the input has no
-# end before it is let go of; who attaches (lib/attach.sh) opens that as /proc/RUNNER/fd/8. With stdin=once who attaches
-# first takes it over: the runner lets go of it when it is told by a USR2, and the input ends with that session, however
-# that ends.
+# The container reads from a pipe without a name. A holder has both of its ends as descriptor 8, so that the input has no end
+# before it is let go of; who attaches (lib/attach.sh) opens that as /proc/HOLDER/fd/8. The holder is the runner, or with
+# stdin=once a process that whoever attaches first ends: then the input ends with that session, however that ends.
 #
 # A terminal is made by script(1), which stands between that pipe, the terminal and the log, and tells the exit code.
 # shellcheck shell=sh disable=SC2154 # the variables are the supervisor's
@@ -22,7 +21,6 @@ EOF
             console_failed "failed to make a pipe for the container's input"
         rm "$pipe"
     fi
-    trap 'exec 8>&-' USR2
     log=log/$c_name/$c_restarts.log
     if [ "$c_tty" = 1 ]; then
         find_program script || console_failed "there is no script(1) on $host to make a terminal with"
@@ -42,8 +40,14 @@ EOF
         started "$child"
     fi
     exec 7<&-
+    holder=
+    if [ "$c_stdin" = once ]; then
+        sleep 2147483647 >/dev/null 2>&1 3>&- &
+        holder=$!
+        exec 8>&-
+    fi
     read -r own _ </proc/self/stat
-    echo "$own ${c_stdin:--} $child" >"run/$c_name.console"
+    echo "${holder:-$own} ${c_stdin:--} $child" >"run/$c_name.console"
 }
 
 # console_failed TEXT: the container cannot be started.
@@ -58,6 +62,7 @@ console_failed() {
 console_end() {
     first_line "run/$c_name.pid"
     [ "$c_tty" != 1 ] || ! is_number "$line" || kill -KILL -"$line" 2>/dev/null
+    [ -z "$holder" ] || kill "$holder" 2>/dev/null
     printf '' >"run/$c_name.console"
     is_attached || return 0
     tries=25

@@ -211,8 +211,12 @@ impl SessionEnd {
         let Some(code) = code else {
             return Err(self.failure("follow a command in a container to its end").await);
         };
-        // What the batch system still has to clean up is nothing to wait for.
-        tokio::spawn(async move { tokio::time::timeout(GRACE, self.process.wait()).await.is_ok() });
+        // What the batch system still has to clean up is nothing to wait for. (All of this is held meanwhile: without its
+        // lifeline, what still writes the other output's mark would be ended.)
+        tokio::spawn(async move {
+            let mut held = self;
+            tokio::time::timeout(GRACE, held.process.wait()).await.is_ok()
+        });
         Ok(ExitStatus::Code(code))
     }
 
