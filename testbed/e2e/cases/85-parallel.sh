@@ -13,12 +13,12 @@ containers:
     resources: {requests: {cpu: "4", memory: 200Mi}}
 END
 }
-# on_nodes COMMAND…: as root on each compute node.
-on_nodes() {
+# root_on_nodes COMMAND…: as root on each compute node.
+root_on_nodes() {
     local host
     for host in c1 c2; do docker exec "$(container_of $host)" "$@"; done
 }
-nothing_on_the_nodes() { [ -z "$(on_nodes sh -c "ls -d /tmp/towline-scratch.$1* /dev/shm/towline-scratch.$1* 2>/dev/null")" ]; }
+nothing_on_the_nodes() { [ -z "$(root_on_nodes sh -c "ls -d /tmp/towline-scratch.$1* /dev/shm/towline-scratch.$1* 2>/dev/null")" ]; }
 
 case_ranks_on_two_nodes() {
     parallel ranks 'echo "rank $SLURM_PROCID of $SLURM_NTASKS on $(hostname), host $(sed -n "$((SLURM_PROCID + 1))p" "$TOWLINE_HOSTFILE")"'
