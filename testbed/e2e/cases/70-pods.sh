@@ -88,6 +88,8 @@ END
 
 # A registry that wants to know who asks, over the images of the open one.
 case_image_pull_secrets() {
+    # (Other cases have a registry of this name, which is open to everybody.)
+    on_login 'rm -rf .towline/images/registry%3A5001*'
     docker exec -i "$(container_of registry)" sh -c 'cat >/tmp/private.htpasswd' <<'END'
 pull:$2b$04$0UFDiB9eDrdEpGpDZLc2quWDpxvYX4U4tBthAqvJQ9pVhkOMUPA4a
 END
