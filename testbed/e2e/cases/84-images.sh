@@ -25,7 +25,7 @@ END
     on_login 'rm -rf .towline/images/registry%3A5001*'
     for name in here there; do
         pod "$name" <<END
-containers: [{name: main, image: "registry:5001/busybox:1", command: [echo, here], resources: {requests: {cpu: "10", memory: 100Mi}}}]
+containers: [{name: main, image: "registry:5001/busybox:1", command: [sleep, "8"], resources: {requests: {cpu: "10", memory: 100Mi}}}]
 END
     done
     until_phase here Succeeded
