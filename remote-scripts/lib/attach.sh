@@ -51,10 +51,7 @@ attach() {
     cat <&5 >&6 2>/dev/null &
     reader=$!
     exec 6>&-
-    while :; do
-        wait "$follower"
-        [ $? -gt 128 ] && kill -0 "$follower" 2>/dev/null || break
-    done
+    await "$follower"
     kill "$reader" 2>/dev/null
 }
 # fit: the container's terminal becomes as large as the session's.
