@@ -37,7 +37,7 @@ pub use options::{Options, Pods};
 pub use server::{Serving, serve};
 pub use stamps::Stamps;
 pub use stats::{Meters, NodeUsage};
-pub use streaming::backend::{Place, Session, Sessions, Streams};
+pub use streaming::backend::{Place, Session, Sessions, Streams, read_output};
 
 /// The size of a session's terminal.
 pub use towline_ssh::Size;

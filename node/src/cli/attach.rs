@@ -1,10 +1,10 @@
 //! `towline attach`.
 
 use clap::Args;
-use towline_kubelet_api::{Sessions, Streams};
+use towline_kubelet_api::Sessions;
 
 use super::connection::Connection;
-use super::session::{Reached, carry, terminal};
+use super::session::serve;
 
 /// See what a container writes from now on, and write to its standard input
 ///
@@ -30,25 +30,14 @@ pub struct Attach {
 
 impl Attach {
     pub async fn run(self) -> anyhow::Result<u8> {
-        let tty = terminal(self.stdin, self.tty);
-        let reached = Reached::find(&self.connection, &self.pod).await?;
-        let place = reached.container(self.container.as_deref())?;
-        let streams = Streams {
-            stdin: self.stdin,
-            stdout: true,
-            stderr: !tty,
-            tty,
-        };
-        let ended = match reached.sessions.attach(&place, streams).await {
-            Ok(session) => {
-                if tty {
-                    eprintln!("If you don't see a command prompt, try pressing enter.");
-                }
-                carry(session, tty).await
+        let (place, streams) = ((self.pod.as_str(), self.container.as_deref()), (self.stdin, self.tty));
+        serve(&self.connection, place, streams, async |sessions, place, streams| {
+            let session = sessions.attach(place, streams).await?;
+            if streams.tty {
+                eprintln!("If you don't see a command prompt, try pressing enter.");
             }
-            Err(error) => Err(error.into()),
-        };
-        reached.cluster.remote().close().await;
-        ended
+            Ok(session)
+        })
+        .await
     }
 }

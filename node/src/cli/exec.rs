@@ -1,10 +1,10 @@
 //! `towline exec`.
 
 use clap::Args;
-use towline_kubelet_api::{Sessions, Streams};
+use towline_kubelet_api::Sessions;
 
 use super::connection::Connection;
-use super::session::{Reached, carry, terminal};
+use super::session::serve;
 
 /// Run a command in a container that runs
 ///
@@ -33,20 +33,10 @@ pub struct Exec {
 
 impl Exec {
     pub async fn run(self) -> anyhow::Result<u8> {
-        let tty = terminal(self.stdin, self.tty);
-        let reached = Reached::find(&self.connection, &self.pod).await?;
-        let place = reached.container(self.container.as_deref())?;
-        let streams = Streams {
-            stdin: self.stdin,
-            stdout: true,
-            stderr: !tty,
-            tty,
-        };
-        let ended = match reached.sessions.exec(&place, &self.command, streams).await {
-            Ok(session) => carry(session, tty).await,
-            Err(error) => Err(error.into()),
-        };
-        reached.cluster.remote().close().await;
-        ended
+        let (place, streams) = ((self.pod.as_str(), self.container.as_deref()), (self.stdin, self.tty));
+        serve(&self.connection, place, streams, async |sessions, place, streams| {
+            sessions.exec(place, &self.command, streams).await
+        })
+        .await
     }
 }

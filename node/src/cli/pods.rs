@@ -3,13 +3,58 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, bail};
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
 use towline_cluster::Cluster;
 use towline_core::answer::{ContainerReport, ContainerStage, Job, JobState, Stage};
 use towline_core::observed::{Observed, RemotePod};
 use towline_core::plan;
 
-use super::output;
+use super::connection::Connection;
+use super::output::{self, Output};
+
+/// What commands that list the pods of a cluster are told.
+#[derive(Debug, Args)]
+pub struct Listing {
+    /// The cluster's login node; without it, this machine
+    #[arg(conflicts_with = "to", value_parser = NonEmptyStringValueParser::new())]
+    target: Option<String>,
+    /// Those of all agents, the Kubernetes nodes included
+    #[arg(short = 'A', long)]
+    pub all_agents: bool,
+    #[command(flatten)]
+    pub output: Output,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Listing {
+    /// Connects to the cluster.
+    ///
+    /// # Errors
+    /// It cannot be reached.
+    pub async fn connect(&self) -> anyhow::Result<Cluster> {
+        self.connection.connect(self.target.as_deref()).await
+    }
+
+    /// The head of a table: what tells pods apart, and the rest.
+    pub fn head<'a>(&self, rest: &[&'a str]) -> Vec<&'a str> {
+        let agent = self.all_agents.then_some("AGENT");
+        agent.into_iter().chain(["UID"]).chain(rest.iter().copied()).collect()
+    }
+
+    /// A row that goes with [`Self::head`].
+    pub fn row(&self, agent: &str, uid: &str, rest: Vec<String>) -> Vec<String> {
+        let uid = if self.output.wide() {
+            uid
+        } else {
+            uid.get(..8).unwrap_or(uid)
+        };
+        let agent = self.all_agents.then(|| agent.to_owned());
+        agent.into_iter().chain([uid.to_owned()]).chain(rest).collect()
+    }
+}
 
 /// A pod of a listing.
 #[derive(Debug, Clone, Serialize)]

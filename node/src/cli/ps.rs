@@ -1,33 +1,23 @@
 //! `towline ps`.
 
 use clap::Args;
-use clap::builder::NonEmptyStringValueParser;
 
-use super::connection::Connection;
-use super::output::{self, Output, age};
-use super::pods::{self, Listed};
+use super::output::{self, age};
+use super::pods::{self, Listed, Listing};
 
 /// List the pods that are on a cluster
 #[derive(Debug, Args)]
 pub struct Ps {
-    /// The cluster's login node; without it, this machine
-    #[arg(conflicts_with = "to", value_parser = NonEmptyStringValueParser::new())]
-    target: Option<String>,
-    /// Those of all agents, the Kubernetes nodes included
-    #[arg(short = 'A', long)]
-    all_agents: bool,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    listing: Listing,
 }
 
 impl Ps {
     pub async fn run(self) -> anyhow::Result<u8> {
-        let cluster = self.connection.connect(self.target.as_deref()).await?;
+        let cluster = self.listing.connect().await?;
         let mut all = Vec::new();
         let mut code = 0;
-        for agent in pods::agents(&cluster, self.all_agents).await? {
+        for agent in pods::agents(&cluster, self.listing.all_agents).await? {
             let (found, silent) = pods::list(&agent).await?;
             all.extend(found);
             if let Some(error) = silent {
@@ -35,30 +25,21 @@ impl Ps {
                 code = 1;
             }
         }
-        self.output.print(&all, || self.table(&all))?;
+        self.listing.output.print(&all, || self.table(&all))?;
         cluster.remote().close().await;
         Ok(code)
     }
 
     fn table(&self, pods: &[Listed]) -> String {
-        let mut head = vec!["UID", "NAME", "STATUS", "RESTARTS", "AGE", "JOB", "NODE"];
-        if self.all_agents {
-            head.insert(0, "AGENT");
-        }
-        let wide = self.output.wide();
+        let mut head = self.listing.head(&["NAME", "STATUS", "RESTARTS", "AGE", "JOB", "NODE"]);
+        let wide = self.listing.output.wide();
         if wide {
             head.extend(["NAMESPACE", "CONTAINERS", "MESSAGE"]);
         }
         let none = || "-".to_owned();
         let now = output::now();
         let row = |pod: &Listed| {
-            let uid = if wide {
-                pod.uid.clone()
-            } else {
-                pod.uid.chars().take(8).collect()
-            };
             let mut row = vec![
-                uid,
                 pod.name.clone(),
                 pod.status.clone(),
                 pod.restarts.to_string(),
@@ -66,9 +47,6 @@ impl Ps {
                 pod.job.clone().unwrap_or_else(none),
                 pod.node.clone().unwrap_or_else(none),
             ];
-            if self.all_agents {
-                row.insert(0, pod.agent.clone());
-            }
             if wide {
                 let containers = pod.containers.iter().map(|container| {
                     let exit = container.exit_code.map_or_else(String::new, |code| format!(":{code}"));
@@ -83,7 +61,7 @@ impl Ps {
                 // Why it waits is what one looks for.
                 row.push(pod.message.clone());
             }
-            row
+            self.listing.row(&pod.agent, &pod.uid, row)
         };
         if !wide && pods.iter().any(|pod| pod.status == "Pending") {
             head.push("WHY");

@@ -3,27 +3,17 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
 use towline_core::usage::{ContainerUsage, PodUsage};
 
-use super::connection::Connection;
-use super::output::{self, Output};
-use super::pods::{self, Listed};
+use super::output;
+use super::pods::{self, Listed, Listing};
 
 /// Show what the pods that run on a cluster use
 #[derive(Debug, Args)]
 pub struct Top {
-    /// The cluster's login node; without it, this machine
-    #[arg(conflicts_with = "to", value_parser = NonEmptyStringValueParser::new())]
-    target: Option<String>,
-    /// Those of all agents, the Kubernetes nodes included
-    #[arg(short = 'A', long)]
-    all_agents: bool,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    listing: Listing,
 }
 
 /// A pod that runs.
@@ -67,9 +57,9 @@ struct Used {
 
 impl Top {
     pub async fn run(self) -> anyhow::Result<u8> {
-        let cluster = self.connection.connect(self.target.as_deref()).await?;
+        let cluster = self.listing.connect().await?;
         let mut all = Vec::new();
-        for agent in pods::agents(&cluster, self.all_agents).await? {
+        for agent in pods::agents(&cluster, self.listing.all_agents).await? {
             let (mut found, _) = pods::list(&agent).await?;
             found.retain(|pod| !pod.ended && pod.containers.iter().any(|container| container.state == "running"));
             let uids: Vec<String> = found.iter().map(|pod| pod.uid.clone()).collect();
@@ -78,35 +68,24 @@ impl Top {
         }
         // Who uses most comes first.
         all.sort_by(|a, b| (b.total.cpu_millis, &a.name).cmp(&(a.total.cpu_millis, &b.name)));
-        self.output.print(&all, || self.table(&all))?;
+        self.listing.output.print(&all, || self.table(&all))?;
         cluster.remote().close().await;
         Ok(0)
     }
 
     fn table(&self, pods: &[Running]) -> String {
-        let wide = self.output.wide();
-        let mut head = vec!["UID", "NAME", "CPU", "MEMORY"];
-        if self.all_agents {
-            head.insert(0, "AGENT");
-        }
+        let wide = self.listing.output.wide();
+        let mut head = self.listing.head(&["NAME", "CPU", "MEMORY"]);
         if wide {
             head.extend(["RSS", "CPU TIME", "PROCESSES", "JOB", "NODE", "NAMESPACE", "CONTAINERS"]);
         }
         let row = |pod: &Running| {
             let total = pod.total;
             let mut row = vec![
-                if wide {
-                    pod.uid.clone()
-                } else {
-                    pod.uid.chars().take(8).collect()
-                },
                 pod.name.clone(),
                 millis(total.cpu_millis),
                 mebibytes(total.memory_bytes),
             ];
-            if self.all_agents {
-                row.insert(0, pod.agent.clone());
-            }
             if wide {
                 let containers = pod.containers.iter().map(|container| {
                     let used = container.used;
@@ -127,7 +106,7 @@ impl Top {
                     containers.collect::<Vec<_>>().join(","),
                 ]);
             }
-            row
+            self.listing.row(&pod.agent, &pod.uid, row)
         };
         output::table(&head, &pods.iter().map(row).collect::<Vec<_>>())
     }

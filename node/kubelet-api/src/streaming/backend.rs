@@ -1,11 +1,21 @@
 //! The seam to where containers run: commands in them, their own streams, and their ports.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
+use bytes::BufMut;
 use futures::future::BoxFuture;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use towline_cluster::Error;
 use towline_ssh::remote::{Reader, Writer};
 use towline_ssh::{Duplex, ExitStatus, Size};
+
+/// How long the outputs of a process that has ended may be silent before they are given up: it may have left children that
+/// hold them open for ever.
+const SILENT: Duration = Duration::from_secs(5);
 
 /// A container that runs, by what the API knows of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +57,19 @@ pub struct Session {
     /// have to be read meanwhile and may still have something to be read afterwards. It holds the process: dropping it ends
     /// the process on the far side.
     pub exit: BoxFuture<'static, Result<ExitStatus, Error>>,
+}
+
+/// Reads more of an output of a [`Session`]. False if there is no more: it has ended, or its process has (`ended` is
+/// cancelled then) and it has been silent for a while since.
+pub async fn read_output(
+    from: &mut (impl AsyncRead + Unpin),
+    into: &mut impl BufMut,
+    ended: &CancellationToken,
+) -> bool {
+    tokio::select! {
+        read = from.read_buf(into) => matches!(read, Ok(1..)),
+        () = async { ended.cancelled().await; sleep(SILENT).await } => false,
+    }
 }
 
 /// Where containers run.

@@ -1,12 +1,10 @@
 //! Between a process of the far side and this program's own streams.
 
-use std::time::Duration;
-
 use anyhow::{Context, bail};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use towline_kubelet_api::Session;
+use towline_kubelet_api::{Session, read_output};
 use towline_ssh::ExitStatus;
 
 use super::terminal::{Raw, sizes};
@@ -14,10 +12,6 @@ use crate::cli::run::code;
 
 /// How much is read at once.
 const CHUNK: usize = 128 << 10;
-
-/// How long the outputs of a process that has ended may be silent before they are given up: it may have left children that
-/// hold them open for ever.
-const SILENT: Duration = Duration::from_secs(5);
 
 /// Carries all streams of a session until its process has ended, and gives its exit code. In a terminal, `tty`, what is
 /// typed is the process's own business; otherwise an interrupt ends both.
@@ -85,16 +79,13 @@ async fn output(
     ended: &CancellationToken,
 ) -> anyhow::Result<()> {
     let Some(mut from) = from else { return Ok(()) };
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        let read = tokio::select! {
-            read = from.read(&mut buffer) => read,
-            () = async { ended.cancelled().await; tokio::time::sleep(SILENT).await } => return Ok(()),
-        };
-        let Ok(size @ 1..) = read else { return Ok(()) };
-        to.write_all(&buffer[..size]).await?;
+    let mut buffer = Vec::with_capacity(CHUNK);
+    while read_output(&mut from, &mut buffer, ended).await {
+        to.write_all(&buffer).await?;
         to.flush().await?;
+        buffer.clear();
     }
+    Ok(())
 }
 
 /// Everything that can be read, at once.

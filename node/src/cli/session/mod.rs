@@ -6,14 +6,13 @@ mod terminal;
 
 use anyhow::bail;
 use towline_cluster::Cluster;
-use towline_kubelet_api::Place;
+use towline_kubelet_api::{Place, Session, Streams};
 
 use super::connection::Connection;
 use super::pods::{self, Listed};
 use crate::node::ClusterSessions;
 
 pub use carry::{Interrupts, carry, copy};
-pub use terminal::wanted as terminal;
 
 /// A pod that runs, and the way into it.
 pub struct Reached {
@@ -65,4 +64,31 @@ impl Reached {
             ..self.whole()
         })
     }
+}
+
+/// Opens a session in a container of a pod and carries its streams to its end. `stdin` and `tty`: what was asked for.
+///
+/// # Errors
+/// The container was not found, the session could not be opened, or nobody knows how it ended.
+pub async fn serve(
+    connection: &Connection,
+    (pod, container): (&str, Option<&str>),
+    (stdin, tty): (bool, bool),
+    open: impl AsyncFnOnce(&ClusterSessions, &Place, Streams) -> Result<Session, towline_cluster::Error>,
+) -> anyhow::Result<u8> {
+    let tty = terminal::wanted(stdin, tty);
+    let reached = Reached::find(connection, pod).await?;
+    let place = reached.container(container)?;
+    let streams = Streams {
+        stdin,
+        stdout: true,
+        stderr: !tty,
+        tty,
+    };
+    let ended = match open(&reached.sessions, &place, streams).await {
+        Ok(session) => carry(session, tty).await,
+        Err(error) => Err(error.into()),
+    };
+    reached.cluster.remote().close().await;
+    ended
 }

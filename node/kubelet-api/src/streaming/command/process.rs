@@ -1,10 +1,7 @@
 //! Between a process and its client.
 
-use std::time::Duration;
-
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use towline_cluster::Error;
 use towline_ssh::ExitStatus;
@@ -13,12 +10,9 @@ use tracing::debug;
 
 use super::status::Ending;
 use super::{Request, What, resize};
-use crate::streaming::backend::{Place, Session, Sessions, Streams};
+use crate::streaming::backend::{Place, Session, Sessions, Streams, read_output};
 use crate::streaming::pipe::{Inlet, Outlet, PIECE};
 
-/// How long the outputs of a process that has ended may be silent before they are given up: it may have left children that
-/// hold them open for ever.
-const SILENT: Duration = Duration::from_secs(5);
 /// Bytes of output that `run` takes, at most.
 const LARGEST_OUTPUT: usize = 16 << 20;
 
@@ -103,11 +97,7 @@ async fn output(from: Option<Reader>, to: Option<Outlet>, ended: &CancellationTo
     let Some(mut from) = from else { return };
     loop {
         let mut piece = BytesMut::with_capacity(PIECE);
-        let read = tokio::select! {
-            read = from.read_buf(&mut piece) => read,
-            () = async { ended.cancelled().await; sleep(SILENT).await } => return,
-        };
-        if !matches!(read, Ok(1..)) {
+        if !read_output(&mut from, &mut piece, ended).await {
             return;
         }
         if let Some(to) = &to
