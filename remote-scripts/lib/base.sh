@@ -173,6 +173,20 @@ await() {
     esac
 }
 
+# own_pipe: makes a pipe without a name (that of a here-document), open for both directions as file 4. (In a subshell: of that
+# subshell alone.)
+own_pipe() {
+    exec 4<<EOF
+
+EOF
+    if [ -p /proc/self/fd/4 ]; then
+        exec 4<>/proc/self/fd/4
+        read -r _ <&4
+    else
+        own_fifo=$(mktemp -u "${TMPDIR:-/tmp}/towline.XXXXXX") && mkfifo "$own_fifo" && exec 4<>"$own_fifo" && rm "$own_fifo"
+    fi
+}
+
 # agent_dir ROOT AGENT: checks both, sets $dir to the agent's directory.
 agent_dir() {
     case $1 in

@@ -10,17 +10,9 @@
 # console_start WORD…: starts the container as the runner would, with a shell that reads WORD…. Sets $child. ($which is the
 # container's number.)
 console_start() {
-    exec 7<<EOF
-
-EOF
-    if [ -p /proc/self/fd/7 ]; then
-        exec 8<>/proc/self/fd/7
-        read -r _ <&7
-    else
-        pipe=$(mktemp -u "${TMPDIR:-/tmp}/towline.XXXXXX") && mkfifo "$pipe" && exec 8<>"$pipe" 7<"$pipe" ||
-            console_failed "failed to make a pipe for the container's input"
-        rm "$pipe"
-    fi
+    own_pipe || console_failed "failed to make a pipe for the container's input"
+    # (What reads only must not keep the input from its end.)
+    exec 7</proc/self/fd/4 8<&4 4<&-
     log=log/$c_name/$c_restarts.log
     if [ "$c_tty" = 1 ]; then
         find_program script || console_failed "there is no script(1) on $host to make a terminal with"
