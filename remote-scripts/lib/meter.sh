@@ -7,6 +7,8 @@
 # ended is in their parents' figures. Memory is that which is not backed by files (rss), and for the working set also the
 # largest share of files and shared memory that one of the processes has: summing those up would count pages repeatedly.
 # shellcheck shell=sh
+# shellcheck source=SCRIPTDIR/first.sh
+. "$scripts/lib/first.sh"
 
 # meter_setup: finds out what there is to be read. Without it nothing is metered.
 meter_setup() {
@@ -80,37 +82,6 @@ meter_job() {
     meter_row=$meter_ns$US$meter_used$US$meter_rss
 } 2>/dev/null
 
-# meter_children PID: adds its children to $queue.
-meter_children() {
-    for meter_list in "/proc/$1/task/"*/children; do
-        meter_value=''
-        # (The file has no line end, so read always fails.)
-        read -r meter_value <"$meter_list"
-        queue=$queue${meter_value:+"$meter_value "}
-    done
-} 2>/dev/null
-
-# meter_first PID: sets $first to the container's PID 1, in a namespace of its own; false, and PID itself, if there is none.
-meter_first() {
-    first=$1 queue="$1 " meter_looked=0
-    # The runtime puts few processes before it.
-    while [ -n "$queue" ] && [ "$meter_looked" -lt 4 ]; do
-        process=${queue%% *} queue=${queue#* } meter_looked=$((meter_looked + 1))
-        while read -r meter_key meter_value; do
-            [ "$meter_key" = NSpid: ] || continue
-            case $meter_value in
-                *[!0-9]1)
-                    first=$process
-                    return 0
-                    ;;
-            esac
-            break
-        done <"/proc/$process/status"
-        meter_children "$process"
-    done
-    return 1
-} 2>/dev/null
-
 # meter_processes PID: sets $cpu_ns, $anonymous and $working_set (bytes) and $processes: it and all its descendants.
 meter_processes() {
     queue="$1 " cpu_ns=0 anonymous=0 meter_most=0 processes=0
@@ -136,7 +107,7 @@ meter_processes() {
             meter_shared=$((meter_shared * meter_page))
             [ "$meter_shared" -le "$meter_most" ] || meter_most=$meter_shared
         fi
-        meter_children "$process"
+        children "$process"
     done
     working_set=$((anonymous + meter_most))
 } 2>/dev/null
@@ -154,7 +125,8 @@ meter_container() {
             ;;
     esac
     meter_keep=1
-    [ -n "$first" ] && [ "$first" != - ] || meter_first "$3" || meter_keep=
+    # (The runtime puts few processes before it.)
+    [ -n "$first" ] && [ "$first" != - ] || first_process "$3" 4 || meter_keep=
     meter_processes "$first"
     [ "$processes" -gt 0 ] || return 0
     [ "$meter_before" = - ] || [ "$cpu_ns" -ge "$meter_before" ] || cpu_ns=$meter_before
