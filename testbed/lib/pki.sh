@@ -19,8 +19,8 @@ pki_up() {
     certificate kube-controller-manager /CN=system:kube-controller-manager clientAuth
     certificate kube-scheduler /CN=system:kube-scheduler clientAuth
     certificate admin /O=system:masters/CN=admin clientAuth
-    openssl genrsa -out "$pki/sa.key" 2048 2>/dev/null
-    openssl rsa -in "$pki/sa.key" -pubout -out "$pki/sa.pub" 2>/dev/null
+    private_key "$pki/sa.key"
+    openssl pkey -in "$pki/sa.key" -pubout -out "$pki/sa.pub"
     for part in kube-controller-manager kube-scheduler admin; do
         kubeconfig "\"client-certificate\": \"$pki/$part.crt\", \"client-key\": \"$pki/$part.key\"" >"$dir/$part.kubeconfig"
     done
