@@ -5,6 +5,7 @@
 //! ends it with its job, gives exit codes as well.
 
 mod marks;
+mod sizes;
 
 use std::time::Duration;
 
@@ -177,7 +178,7 @@ async fn open(
     let (stderr, err) = pumped(std::mem::replace(&mut process.stderr, empty()), token);
     let wants_input = *input != Input::None;
     let (stdin, lifeline) = if wants_input { (stdin, None) } else { (None, stdin) };
-    let size = process.size.take();
+    let size = process.size.take().map(sizes::paced);
     let mut end = SessionEnd {
         host: cluster.remote().name(),
         process,

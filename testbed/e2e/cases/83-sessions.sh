@@ -64,7 +64,7 @@ case_attach_with_a_terminal() {
         printf 'leave\r'
         until in_phase tty Failed; do sleep 0.5; done
     }
-    typed | timeout 100 script -qefc "stty rows 33 cols 77; echo attaching; kubectl -n $ns attach -it tty" /dev/null >"$T/tty" || true
+    typed | timeout 100 script -qefc "stty rows 33 cols 77; echo attaching; kubectl -n $ns attach -it tty" /dev/null >"$T/tty" || wrong "the session did not end by itself: $(cat -v "$T/tty")"
     until_phase tty Failed
     same 'exit code' 3 "$(field tty '{.status.containerStatuses[0].state.terminated.exitCode}')"
     grep -q '33 77' "$T/tty" || wrong "no terminal of 33 lines and 77 columns: $(cat "$T/tty")"
