@@ -7,6 +7,9 @@
 # A terminal is made by script(1), which stands between that pipe, the terminal and the log, and tells the exit code.
 # shellcheck shell=sh disable=SC2154 # the variables are the supervisor's
 
+# shellcheck source=SCRIPTDIR/first.sh
+. "$scripts/lib/first.sh"
+
 # console_start WORD…: starts the container as the runner would, with a shell that reads WORD…. Sets $child. ($which is the
 # container's number.)
 console_start() {
