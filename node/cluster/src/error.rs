@@ -67,7 +67,7 @@ impl Error {
     pub fn outcome_unknown(&self) -> bool {
         match self {
             Self::Remote(error) => error.outcome_unknown(),
-            Self::Script { status, .. } => !matches!(status, ExitStatus::Code(64 | 66 | 69 | 127)),
+            Self::Script { status, .. } => !matches!(status, ExitStatus::Code(64 | 66 | 69 | 75 | 127)),
             Self::Answer { .. } => true,
             Self::Owned { .. } | Self::Invalid(_) | Self::Local { .. } => false,
         }

@@ -296,6 +296,7 @@ async fn an_upload_that_was_cut_is_never_used() {
     machine.cut_uploads(Some(3000));
     let error = cluster.submit(&[pod(A, "true")]).await.unwrap_err();
     assert!(error.to_string().contains("nothing was taken"), "{error}");
+    assert!(!error.outcome_unknown());
     assert!(cluster.scan(&[]).await.unwrap().is_empty());
 }
 

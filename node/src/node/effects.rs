@@ -287,7 +287,8 @@ fn fate(uid: &str, result: &Result<BTreeMap<String, Submission>, ClusterError>) 
             },
         },
         Err(error) if !error.outcome_unknown() => Fate::Later {
-            reason: "ClusterUnreachable".to_owned(),
+            // (A script that ran has an exit code.)
+            reason: error.exit_code().map_or("ClusterUnreachable", |_| "UploadFailed").to_owned(),
             message: error.to_string(),
         },
         Err(error) => Fate::Unanswered {

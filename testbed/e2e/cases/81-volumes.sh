@@ -234,6 +234,7 @@ case_a_full_disk_on_the_cluster() {
     big_pod
     says() { field big '{.status.containerStatuses[0].state.waiting.message}' | grep -q 'No space left on device'; }
     wait_for 90 'the reason' says
+    same reason UploadFailed "$(field big '{.status.containerStatuses[0].state.waiting.reason}')"
     same phase Pending "$(phase big)"
     simple small 'echo fits'
     until_phase small Succeeded
