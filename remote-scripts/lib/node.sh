@@ -3,14 +3,16 @@
 # shellcheck shell=sh disable=SC2034
 
 # node_facts ROOT UPTIME: sets $address (or -), $interrupts (1: env can reset signals), $userns (1: the account may make
-# user namespaces) and $local_files (1: ROOT is on a local file system, which an overlay needs).
+# user namespaces), $local_files (1: ROOT is on a local file system, which an overlay needs) and $offset (when the node was
+# started: to the clock, adjusted as it may be, it is this plus the uptime).
 node_facts() {
     first_line /proc/sys/kernel/random/boot_id
     facts_boot=$line facts_file=$1/nodes/$host
     if [ "$2" ] && is_name "$host" && [ -r "$facts_file" ]; then
-        read -r facts_known facts_until address interrupts userns local_files facts_end <"$facts_file"
+        read -r facts_known facts_until address interrupts userns local_files offset facts_end <"$facts_file"
         if [ "$facts_known" = "$facts_boot" ] && [ "${facts_end:-}" = end ] && [ "$facts_until" -gt "$2" ]; then return 0; fi
     fi
+    offset=$(($(date +%s) - ${2:-0}))
     address=$(hostname -I 2>/dev/null || hostname -i 2>/dev/null)
     address=${address%%[ "$LF"]*} address=${address:--}
     interrupts=0 userns=0 local_files=0
@@ -19,7 +21,7 @@ node_facts() {
     if files_are_local "$1"; then local_files=1; fi
     forsaken "$1"
     [ "$2" ] && is_name "$host" && mkdir -p "$1/nodes" || return 0
-    printf '%s\n' "$facts_boot $(($2 + 600)) $address $interrupts $userns $local_files end" >"$facts_file.$$" &&
+    printf '%s\n' "$facts_boot $(($2 + 600)) $address $interrupts $userns $local_files $offset end" >"$facts_file.$$" &&
         mv -f "$facts_file.$$" "$facts_file"
 }
 
