@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 use russh::client::{Config, Handle, connect_stream};
 use russh::{Disconnect, Preferred, compression};
+use tokio::io::BufReader;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Answers, Log, Login, Proven};
+use crate::ciphers;
 use crate::client::{Accepted, Client, Stop, describe};
 use crate::config::Hop;
 use crate::error::Error;
@@ -24,6 +26,10 @@ const PERSON_TIMEOUT: Duration = Duration::from_secs(150);
 
 /// How many bytes a host may send ahead of us on one channel. At a round trip of 20 ms this still allows 160 MB/s.
 const WINDOW: u32 = 4 << 20;
+
+/// Bytes read from a connection at once. The library asks for the length of a packet and then for the packet, and most
+/// packets are small.
+const READ: usize = 128 << 10;
 
 /// Everything that is needed to connect once more.
 pub struct Route {
@@ -196,7 +202,7 @@ impl Route {
             accepted: Arc::clone(&self.accepted),
             ended: sender,
         };
-        match connect_stream(config, stream, client).await {
+        match connect_stream(config, BufReader::with_capacity(READ, stream), client).await {
             Ok(handle) => Ok((handle, ended)),
             Err(Stop::Ours(error)) => Err(error),
             Err(Stop::Ssh(error)) => Err(Error::Connect {
@@ -221,6 +227,7 @@ fn library_config(hop: &Hop, known: &KnownHosts) -> Config {
                 Vec::new().into()
             },
             key: keys.into(),
+            cipher: ciphers::preferred().into(),
             // Most of what travels is either tiny or compressed already.
             compression: vec![compression::NONE].into(),
             ..Preferred::default()

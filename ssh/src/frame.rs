@@ -174,6 +174,11 @@ impl Frame {
         self.over
     }
 
+    /// Whatever comes from now on is output as it is, with nothing in front of it: it need not be pushed.
+    pub fn passes(&self) -> bool {
+        self.phase == Phase::Body && self.end.is_none() && self.limit == usize::MAX && self.held.is_empty()
+    }
+
     /// The output so far, which is handed out once.
     pub fn take(&mut self) -> Vec<u8> {
         match self.phase {
@@ -246,6 +251,27 @@ mod tests {
             let size = (*sizes.next().unwrap_or(&1)).clamp(1, rest.len());
             frame.push(&rest[..size]);
             rest = &rest[size..];
+        }
+    }
+
+    #[test]
+    fn output_passes_from_its_beginning_on_if_it_ends_with_its_stream() {
+        let token = Token::random();
+        let begun = marked(&token, b"noise", b"body", 0);
+        let mut frame = Frame::to_the_end(&token, usize::MAX);
+        assert!(!frame.passes());
+        frame.push(&begun);
+        assert!(!frame.passes(), "what is held has to go first");
+        assert!(frame.take().starts_with(b"body"));
+        assert!(frame.passes());
+        for (mut bounded, why) in [
+            (Frame::to_the_end(&token, 1000), "it has a limit"),
+            (Frame::to_the_mark(&token, usize::MAX), "its end has to be found"),
+        ] {
+            bounded.push(&token.mark('b'));
+            bounded.push(b"123\n");
+            assert!(bounded.begun().is_some() && bounded.take().is_empty());
+            assert!(!bounded.passes(), "{why}");
         }
     }
 

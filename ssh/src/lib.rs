@@ -27,6 +27,7 @@
 mod auth;
 mod bulk;
 mod channel;
+mod ciphers;
 mod client;
 mod collect;
 pub mod command;

@@ -127,15 +127,21 @@ async fn pump_process<L>(mut read: ChannelReadHalf, handles: Handles, out: Duple
     let (mut out, mut err) = (Some(out), Some(err));
     let progress = &handles.progress;
     while let Some(message) = next(&mut read, &handles.stop).await {
-        progress.take(&message);
         let (body, pipe) = match message {
-            ChannelMsg::Data { .. } => (progress.state().stdout.take(), &mut out),
-            ChannelMsg::ExtendedData { ext: STDERR, .. } => (progress.state().stderr.take(), &mut err),
-            ChannelMsg::Eof => {
-                (out, err) = (None, None);
-                continue;
+            ChannelMsg::Data { data } if progress.state().stdout.passes() => (data, &mut out),
+            ChannelMsg::ExtendedData { data, ext: STDERR } if progress.state().stderr.passes() => (data, &mut err),
+            message => {
+                progress.take(&message);
+                match message {
+                    ChannelMsg::Data { .. } => (progress.state().stdout.take().into(), &mut out),
+                    ChannelMsg::ExtendedData { ext: STDERR, .. } => (progress.state().stderr.take().into(), &mut err),
+                    ChannelMsg::Eof => {
+                        (out, err) = (None, None);
+                        continue;
+                    }
+                    _ => continue,
+                }
             }
-            _ => continue,
         };
         hand_over(pipe, &body, &handles.discard).await;
     }
