@@ -6,6 +6,7 @@
 //!
 //! **An error that says [`Error::outcome_unknown`] is answered by a look, never by doing it again.**
 
+mod add;
 mod agents;
 mod archive;
 mod call;

@@ -207,6 +207,24 @@ pub fn updates(output: &str) -> Result<BTreeMap<String, Updated>, BadAnswer> {
     Ok(found)
 }
 
+/// Reads the answer of `pod/add`: by UID, nothing if the pod's containers are there, or why they are not.
+///
+/// # Errors
+/// The answer is incomplete or does not fit the contract.
+pub fn additions(output: &str) -> Result<BTreeMap<String, Option<String>>, BadAnswer> {
+    let mut found = BTreeMap::new();
+    for row in rows(output)? {
+        let outcome = match row.kind() {
+            "added" => None,
+            "absent" => Some("the pod's directory is gone".to_owned()),
+            "failed" => Some(row.rest(2)),
+            _ => continue,
+        };
+        found.insert(row.field(1)?.to_owned(), outcome);
+    }
+    Ok(found)
+}
+
 /// Reads the answer of `batch/*/cancel`: the error of each pod whose cancellation failed.
 ///
 /// # Errors

@@ -82,8 +82,12 @@ pub fn between(old: Option<&PodStatus>, new: &PodStatus, report: Option<&Report>
 }
 
 fn all(status: &PodStatus) -> Vec<&ContainerStatus> {
-    let init = status.init_container_statuses.iter().flatten();
-    init.chain(status.container_statuses.iter().flatten()).collect()
+    let lists = [
+        &status.init_container_statuses,
+        &status.container_statuses,
+        &status.ephemeral_container_statuses,
+    ];
+    lists.into_iter().flatten().flatten().collect()
 }
 
 /// An image has come. The words are those of `pkg/kubelet/images/image_manager.go`.

@@ -294,7 +294,9 @@ mod tests {
     fn known(prefix: &str) -> std::collections::BTreeSet<String> {
         let all = paths::of::<k8s_openapi::api::core::v1::PodSpec>();
         if prefix.is_empty() {
-            let own = |path: &String| !path.starts_with("containers[]") && !path.starts_with("initContainers[]");
+            let target = "ephemeralContainers[].targetContainerName";
+            let lists = ["containers[]", "initContainers[]", "ephemeralContainers[]"];
+            let own = |path: &String| path == target || !lists.iter().any(|list| path.starts_with(list));
             return all.into_iter().filter(own).collect();
         }
         all.iter()
@@ -313,6 +315,9 @@ mod tests {
         }
         let containers = known("containers[].");
         assert_eq!(containers, known("initContainers[]."));
+        let mut ephemeral = known("ephemeralContainers[].");
+        ephemeral.remove("targetContainerName");
+        assert_eq!(containers, ephemeral);
         for path in containers {
             assert!(
                 decision(&path, CONTAINERS).is_some(),
@@ -329,7 +334,7 @@ mod tests {
         {
             for row in table
                 .iter()
-                .filter(|row| !["containers", "initContainers"].contains(&row.path))
+                .filter(|row| !["containers", "initContainers", "ephemeralContainers"].contains(&row.path))
             {
                 assert!(
                     known

@@ -16,6 +16,7 @@ pub mod bundle;
 pub mod console;
 pub mod content;
 pub mod environment;
+pub mod ephemeral;
 pub mod events;
 pub mod fields;
 pub mod images;

@@ -49,6 +49,8 @@ pub struct Memo {
     pub released: bool,
     /// Something for this pod failed: nothing is tried before this time, seconds since 1970.
     pub pause_until: i64,
+    /// Why ephemeral containers of it are not on the cluster, by name.
+    pub problems: BTreeMap<String, Rejection>,
 }
 
 /// Why a pod was not submitted, and when it is tried again.
@@ -120,7 +122,7 @@ pub fn plan<P: AsRef<Pod>>(
         let remote = observed.pods().get(uid);
         let decision = present(pod, remote, memo, observed, now);
         if let Some(view) = decision.view.as_ref().and_then(|view| view.of(remote, memo)) {
-            let status = status::compute(pod, view, host_ip(pod).as_deref(), now);
+            let status = status::compute(pod, view, &memo.problems, host_ip(pod).as_deref(), now);
             if pod.status.as_ref() != Some(&status) {
                 plan.statuses.push((uid.clone(), status));
             }

@@ -8,6 +8,8 @@ mod containers;
 mod ephemeral;
 mod phase;
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::{HostIP, Pod, PodIP, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -59,8 +61,15 @@ pub enum View<'a> {
 
 /// Computes the status of a pod. What others have written into it (foreign conditions, QoS class, …) is kept.
 ///
-/// `host_ip`: the address of the virtual node. `now`: seconds since 1970.
-pub fn compute(pod: &Pod, view: View<'_>, host_ip: Option<&str>, now: i64) -> PodStatus {
+/// `problems`: why ephemeral containers are not on the cluster, by name. `host_ip`: the address of the virtual node. `now`:
+/// seconds since 1970.
+pub fn compute(
+    pod: &Pod,
+    view: View<'_>,
+    problems: &BTreeMap<String, Rejection>,
+    host_ip: Option<&str>,
+    now: i64,
+) -> PodStatus {
     let mut status = pod.status.clone().unwrap_or_default();
     status.observed_generation = pod.metadata.generation;
     status.start_time.get_or_insert_with(|| time(now));
@@ -89,12 +98,13 @@ pub fn compute(pod: &Pod, view: View<'_>, host_ip: Option<&str>, now: i64) -> Po
         View::Waiting { .. } | View::Rejected(_) => false,
     };
     containers::fill(&mut status, pod, view, terminal);
-    ephemeral::fill(&mut status, pod);
+    ephemeral::fill(&mut status, pod, view, terminal, problems);
     let verdict = if terminal { verdict(view) } else { Verdict::default() };
-    let phase = if verdict.failed {
-        "Failed"
-    } else {
-        phase::of(pod, &status, terminal)
+    let phase = match phase::of(pod, &status, terminal) {
+        _ if verdict.failed => "Failed",
+        // As on a kubelet, a pod is not over while something of it still runs.
+        "Succeeded" | "Failed" if ephemeral::runs(&status) => "Running",
+        phase => phase,
     };
     status.phase = Some(phase.to_owned());
     if verdict.reason.is_some() {

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{
     ConfigMap, Container, PersistentVolume, PersistentVolumeClaim, Pod, PodSpec, Secret, Service, Volume,
 };
 
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, Entry};
 use crate::console;
 use crate::content::Content;
 use crate::environment::{self, expand};
@@ -309,18 +309,13 @@ pub fn translate(pod: &Pod, references: &References, site: &Site) -> Result<Bund
     let names = network::add(&mut bundle, spec)?;
     bundle.directory("containers", 0o700);
     bundle.directory("volumes", 0o700);
-    let mut found = BTreeMap::new();
+    let found = places_of(pod, spec, references, site)?;
     let mut content = Content::default();
     for volume in spec.volumes.iter().flatten() {
-        match places::of(pod, volume, references, &site.policy)? {
-            Some(place) => {
-                found.insert(volume.name.clone(), place);
-            }
-            None => {
-                if let Some(digest) = volumes::add(&mut bundle, pod, volume, references)? {
-                    content.volumes.insert(volume.name.clone(), digest);
-                }
-            }
+        if !found.contains_key(&volume.name)
+            && let Some(digest) = volumes::add(&mut bundle, pod, volume, references)?
+        {
+            content.volumes.insert(volume.name.clone(), digest);
         }
     }
     content.add(&mut bundle, references);
@@ -336,9 +331,62 @@ pub fn translate(pod: &Pod, references: &References, site: &Site) -> Result<Bund
         places: found,
     };
     for (n, (init, container)) in containers(spec).enumerate() {
-        whole.add_container(&mut bundle, n, init, container)?;
+        whole.add_container(&mut bundle, n, kind(init, container), container)?;
     }
     Ok(bundle)
+}
+
+/// The volumes that are somewhere on the cluster already, and where.
+fn places_of(
+    pod: &Pod,
+    spec: &PodSpec,
+    references: &References,
+    site: &Site,
+) -> Result<BTreeMap<String, Place>, Fault> {
+    let mut found = BTreeMap::new();
+    for volume in spec.volumes.iter().flatten() {
+        if let Some(place) = places::of(pod, volume, references, &site.policy)? {
+            found.insert(volume.name.clone(), place);
+        }
+    }
+    Ok(found)
+}
+
+/// The files of a container that is added to a pod as its `n`-th; `pod` is the pod with that container alone.
+pub(crate) fn added(
+    pod: &Pod,
+    n: usize,
+    references: &References,
+    site: &Site,
+) -> Result<BTreeMap<String, Entry>, Fault> {
+    fields::decide(pod)?;
+    let Some(spec) = &pod.spec else {
+        return Err(Fault::rejected("InvalidPod", "the pod has no spec"));
+    };
+    let mut bundle = Bundle {
+        namespace: pod.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned()),
+        name: pod.metadata.name.clone().unwrap_or_default(),
+        ..Bundle::default()
+    };
+    let whole = Whole {
+        pod,
+        spec,
+        references,
+        site,
+        asked: settings::asked(pod, &site.policy, &site.batch)?,
+        ranks: None,
+        names: network::add(&mut bundle, spec)?,
+        places: places_of(pod, spec, references, site)?,
+    };
+    for container in &spec.containers {
+        whole.add_container(&mut bundle, n, "ephemeral", container)?;
+    }
+    // What else belongs to a pod is there.
+    let parts = ["containers/", "auth/"];
+    bundle
+        .entries
+        .retain(|path, _| parts.iter().any(|part| path.starts_with(part)));
+    Ok(bundle.entries)
 }
 
 /// What each container of a pod is translated with.
@@ -415,8 +463,9 @@ impl Whole<'_> {
             .is_some_and(|first| std::ptr::eq(first, container))
     }
 
-    fn add_container(&self, bundle: &mut Bundle, n: usize, init: bool, container: &Container) -> Result<(), Fault> {
+    fn add_container(&self, bundle: &mut Bundle, n: usize, kind: &str, container: &Container) -> Result<(), Fault> {
         let (spec, site) = (self.spec, self.site);
+        let init = matches!(kind, "init" | "sidecar");
         let base = format!("containers/{n:02}-{}", container.name);
         bundle.directory(base.clone(), 0o700);
         let image = container.image.as_deref().unwrap_or_default();
@@ -427,7 +476,7 @@ impl Whole<'_> {
         pulling::add(bundle, spec, self.references, &container.name, &full)?;
         let mut pairs = vec![
             ("name", container.name.clone()),
-            ("kind", kind(init, container).to_owned()),
+            ("kind", kind.to_owned()),
             ("image", full),
             ("pull", pull_policy(container, image).to_owned()),
             ("workdir", container.working_dir.clone().unwrap_or_default()),
@@ -564,7 +613,6 @@ pub fn walltime_annotation() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bundle::Entry;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 

@@ -21,6 +21,7 @@ use towline_core::events;
 use towline_core::renewal::Seen;
 use towline_core::translate::Rejection;
 
+use super::join::Joined;
 use super::metrics::Metrics;
 use super::prepare::{Unready, prepare};
 use super::renew::Renewed;
@@ -96,6 +97,8 @@ pub enum Outcome {
     },
     /// Volumes of pods that wait or run were kept up to date.
     Renewed(Vec<Renewed>),
+    /// Ephemeral containers were brought to their pods, or not.
+    Joined(Vec<Joined>),
     /// Pods were told to end.
     Cancelled {
         /// With which grace in seconds.
@@ -288,7 +291,10 @@ fn fate(uid: &str, result: &Result<BTreeMap<String, Submission>, ClusterError>) 
         },
         Err(error) if !error.outcome_unknown() => Fate::Later {
             // (A script that ran has an exit code.)
-            reason: error.exit_code().map_or("ClusterUnreachable", |_| "UploadFailed").to_owned(),
+            reason: error
+                .exit_code()
+                .map_or("ClusterUnreachable", |_| "UploadFailed")
+                .to_owned(),
             message: error.to_string(),
         },
         Err(error) => Fate::Unanswered {

@@ -21,6 +21,7 @@ use towline_core::status;
 use towline_ssh::LinkState;
 
 use super::effects::{Hands, Outcome};
+use super::join::Joining;
 use super::pace::Pace;
 use super::prepare;
 use super::renew::Renewal;
@@ -51,6 +52,7 @@ pub struct Reconcile {
     pub(super) done: Vec<String>,
     pub(super) submissions: usize,
     pub(super) renewal: Renewal,
+    pub(super) joining: Joining,
     tasks: JoinSet<Outcome>,
     shown: Arc<Shown>,
 }
@@ -69,6 +71,7 @@ impl Reconcile {
             done: Vec::new(),
             submissions: 0,
             renewal: Renewal::new(),
+            joining: Joining::default(),
             tasks: JoinSet::new(),
             shown,
         }
@@ -127,10 +130,17 @@ impl Reconcile {
         self.act(plan, bound.as_deref(), now);
         self.ask();
         let renewed = self.renew(bound.as_deref(), now);
+        let joined = self.join(bound.as_deref());
         let planned =
             wake_at.map(|at| Instant::now() + Duration::from_secs(u64::try_from(at - now).unwrap_or(0).min(3600)));
         let asked = self.pace.next(&self.observed, &self.ledger, !self.done.is_empty());
-        planned.into_iter().chain(renewed).chain([asked]).min().unwrap_or(asked)
+        planned
+            .into_iter()
+            .chain(renewed)
+            .chain(joined)
+            .chain([asked])
+            .min()
+            .unwrap_or(asked)
     }
 
     /// The pods that should be here, with the statuses that we wrote and the watch has not told yet.
@@ -282,6 +292,15 @@ impl Reconcile {
             self.tasks.spawn(self.hands.clone().renew(pods, now, now_ms));
         }
         self.renewal.next(&self.observed)
+    }
+
+    /// Brings ephemeral containers to their pods. Returns when some are tried again.
+    fn join(&mut self, bound: Option<&BTreeMap<String, BoundPod>>) -> Option<Instant> {
+        let pods = self.joining.due(bound?, &self.observed);
+        if !pods.is_empty() {
+            self.tasks.spawn(self.hands.clone().join(pods));
+        }
+        self.joining.next()
     }
 
     fn busy<'a>(&mut self, uids: impl IntoIterator<Item = &'a String>) {

@@ -77,6 +77,27 @@ impl Reconcile {
                     }
                 }
             }
+            Outcome::Joined(joined) => {
+                for one in joined {
+                    self.joining.taken(&one);
+                    let memo = self.ledger.entry(one.uid).or_default();
+                    match one.problem {
+                        None => {
+                            memo.problems.remove(&one.name);
+                        }
+                        Some((problem, _)) => {
+                            tracing::info!(
+                                container = one.name,
+                                reason = problem.reason,
+                                problem.message,
+                                "not added"
+                            );
+                            memo.problems.insert(one.name, problem);
+                        }
+                    }
+                }
+                self.pace.news();
+            }
             Outcome::Cancelled { pods, hard, result } => {
                 for (uid, grace) in pods {
                     let failure = match &result {

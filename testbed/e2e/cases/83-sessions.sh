@@ -173,16 +173,3 @@ case_fifty_sessions_at_once() {
     [ ! -s "$T/failed" ] || wrong "$(cat "$T/failed")"
     for n in $(seq 50); do same "number $n" "done $n" "$(cat "$T/out.$n")"; done
 }
-
-# A job's containers are those that it began with. Whoever wants another one is told, and the pod goes on.
-case_debug_is_answered() {
-    simple one 'exec sleep 600'
-    until_phase one Running
-    timeout 30 kubectl -n "$ns" debug one --image="$image" --container=debugger -i -- true </dev/null >"$T/out" 2>&1 || true
-    has "$(cat "$T/out")" 'cannot add a container'
-    same 'its status' UnsupportedField "$(field one '{.status.ephemeralContainerStatuses[0].state.waiting.reason}')"
-    same phase Running "$(phase one)"
-    k debug one --copy-to=copy --same-node --share-processes=false --profile=baseline --image="$image" --container=debugger -- sh -c 'echo looking' >/dev/null
-    debugged() { k logs copy -c debugger | grep -qx looking; }
-    wait_for 90 'the copy to be debugged' debugged
-}

@@ -82,9 +82,14 @@ pub const POD: &[Row] = &[
         "one after the other, before the others",
         "several_containers_and_init",
     ),
+    honoured(
+        "ephemeralContainers",
+        "each is added to the job that waits or runs (`kubectl debug`), with the fields of other containers",
+        "debug_a_pod_that_runs",
+    ),
     meaningless(
-        "ephemeralContainers.**",
-        "one that is added (`kubectl debug`) never starts, and its own status says why: a job's containers are those that it began with",
+        "ephemeralContainers[].targetContainerName",
+        "each container has processes of its own: the one that is added sees the pod's volumes and the node's network",
     ),
     honoured("restartPolicy", "inside the job, with the kubelet's pauses", "restarts"),
     honoured(
@@ -486,6 +491,7 @@ pub const CONTAINER: &[Row] = &[
             "SETUID",
             "SETPCAP",
             "SYS_CHROOT",
+            "SYS_PTRACE",
         ],
         "root inside has those over what is the account's; more an ordinary account cannot have",
         "",

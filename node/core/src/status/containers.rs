@@ -49,9 +49,19 @@ pub fn fill(status: &mut PodStatus, pod: &Pod, view: View<'_>, terminal: bool) {
     status.init_container_statuses = Some(first).filter(|list| !list.is_empty());
 }
 
+/// Fills in an ephemeral container's.
+pub(super) fn of_added(
+    pod: &Pod,
+    container: &Container,
+    before: Option<&ContainerStatus>,
+    view: View<'_>,
+) -> ContainerStatus {
+    one(pod, container, before, view, "ContainerCreating")
+}
+
 /// No container of a pod that is over can be said to run or to wait, once the pod had begun with its main containers; of
 /// the init containers only those behind the last one that ran may still wait. Source: `TerminatePod`.
-fn close(init: &mut [ContainerStatus], main: &mut [ContainerStatus], all: bool) {
+pub(super) fn close(init: &mut [ContainerStatus], main: &mut [ContainerStatus], all: bool) {
     let is_over = |status: &ContainerStatus| status.state.as_ref().is_some_and(|s| s.terminated.is_some());
     let waits = |status: &ContainerStatus| {
         status.state.as_ref().is_none_or(|s| s.waiting.is_some()) && status.last_state.is_none()
@@ -187,7 +197,7 @@ fn running_or_dead(
     }
 }
 
-fn waiting(reason: &str, message: &str) -> ContainerState {
+pub(super) fn waiting(reason: &str, message: &str) -> ContainerState {
     ContainerState {
         waiting: Some(ContainerStateWaiting {
             reason: Some(reason.to_owned()),

@@ -1,55 +1,43 @@
-//! Ephemeral containers. None is ever started: a job's containers are those that it began with. Whoever asks for one
-//! (`kubectl debug`) waits for its status, and is told there.
+//! The states of ephemeral containers.
 
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStateWaiting, ContainerStatus, Pod, PodStatus};
+use std::collections::BTreeMap;
+use std::slice;
 
-/// Why, for a person.
-const WHY: &str = "this node cannot add a container to a job that runs: exec into one of the pod's containers, or copy the pod (kubectl debug --copy-to=NAME --share-processes=false --profile=baseline)";
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
 
-/// Says of each that it is not going to start.
-pub fn fill(status: &mut PodStatus, pod: &Pod) {
-    let asked = pod
-        .spec
-        .iter()
-        .flat_map(|spec| spec.ephemeral_containers.iter().flatten());
-    let all: Vec<ContainerStatus> = asked
-        .map(|container| ContainerStatus {
-            name: container.name.clone(),
-            image: container.image.clone().unwrap_or_default(),
-            state: Some(ContainerState {
-                waiting: Some(ContainerStateWaiting {
-                    reason: Some("UnsupportedField".to_owned()),
-                    message: Some(WHY.to_owned()),
-                }),
-                ..ContainerState::default()
-            }),
-            ..ContainerStatus::default()
-        })
-        .collect();
+use super::{View, containers};
+use crate::ephemeral;
+use crate::translate::Rejection;
+
+/// Fills in the list. `problems`: why some are not on the cluster, by name.
+pub fn fill(status: &mut PodStatus, pod: &Pod, view: View<'_>, terminal: bool, problems: &BTreeMap<String, Rejection>) {
+    let known = status.ephemeral_container_statuses.take().unwrap_or_default();
+    let mut all: Vec<ContainerStatus> = Vec::new();
+    for container in ephemeral::of(pod) {
+        let before = known.iter().find(|status| status.name == container.name);
+        let container = ephemeral::as_container(container);
+        let mut status = containers::of_added(pod, &container, before, view);
+        if let Some(problem) = problems.get(&status.name).filter(|_| status.container_id.is_none()) {
+            status.state = Some(containers::waiting(&problem.reason, &problem.message));
+        }
+        // What runs in a pod that is over was lost with it.
+        if terminal && is_running(&status) {
+            containers::close(&mut [], slice::from_mut(&mut status), true);
+        }
+        // As on a kubelet, which probes none of them.
+        (status.ready, status.started) = (false, None);
+        all.push(status);
+    }
+    all.sort_by(|a, b| a.name.cmp(&b.name));
     status.ephemeral_container_statuses = Some(all).filter(|list| !list.is_empty());
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
+fn is_running(status: &ContainerStatus) -> bool {
+    status.state.as_ref().is_some_and(|state| state.running.is_some())
+}
 
-    #[test]
-    fn who_debugs_a_pod_is_told_that_it_is_no_use() {
-        let pod: Pod = serde_json::from_value(json!({"spec": {
-            "containers": [{"name": "c", "image": "i"}],
-            "ephemeralContainers": [{"name": "debugger", "image": "busybox"}],
-        }}))
-        .unwrap();
-        let mut status = PodStatus::default();
-        fill(&mut status, &pod);
-        let status = &status.ephemeral_container_statuses.unwrap()[0];
-        assert_eq!((status.name.as_str(), status.ready), ("debugger", false));
-        let waiting = status.state.as_ref().unwrap().waiting.as_ref().unwrap();
-        assert_eq!(waiting.reason.as_deref(), Some("UnsupportedField"));
-        assert!(waiting.message.as_ref().unwrap().contains("--copy-to"));
-        let mut none = PodStatus::default();
-        fill(&mut none, &Pod::default());
-        assert!(none.ephemeral_container_statuses.is_none());
-    }
+/// One of them runs.
+pub fn runs(status: &PodStatus) -> bool {
+    let mut all = status.ephemeral_container_statuses.iter().flatten();
+    all.any(is_running)
 }

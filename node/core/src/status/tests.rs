@@ -55,7 +55,13 @@ fn report(stage: Stage, reason: Option<&str>, containers: Vec<ContainerReport>) 
 }
 
 fn of(pod: &Pod, report: &Report) -> PodStatus {
-    compute(pod, View::Reported { report, job: None }, Some("192.0.2.1"), 100)
+    compute(
+        pod,
+        View::Reported { report, job: None },
+        &BTreeMap::new(),
+        Some("192.0.2.1"),
+        100,
+    )
 }
 
 fn phase(status: &PodStatus) -> &str {
@@ -144,6 +150,7 @@ fn a_transition_time_moves_only_with_its_status() {
             report: &running,
             job: None,
         },
+        &BTreeMap::new(),
         Some("192.0.2.1"),
         500,
     );
@@ -158,7 +165,7 @@ fn until_it_starts_a_pod_waits_as_on_a_kubelet() {
             message: "job 7 waits",
             job: Some("7"),
         };
-        let found = compute(&pod("Never", init), view, None, 100);
+        let found = compute(&pod("Never", init), view, &BTreeMap::new(), None, 100);
         let waiting = found.container_statuses.as_ref().unwrap()[0]
             .state
             .as_ref()
@@ -199,7 +206,7 @@ fn a_job_that_died_makes_running_containers_unknown_and_never_successful() {
         job: Some(&job),
         said: Some("exceeded memory limit"),
     };
-    let found = compute(&pod("Never", false), view, None, 100);
+    let found = compute(&pod("Never", false), view, &BTreeMap::new(), None, 100);
     assert_eq!((phase(&found), found.reason.as_deref()), ("Failed", Some("OOMKilled")));
     assert!(
         found.message.as_ref().unwrap().ends_with("exceeded memory limit"),
@@ -403,4 +410,62 @@ fn a_restarted_container_shows_its_last_run() {
     // The run that ended is the third one; the container waits for its fourth.
     let last = a.last_state.as_ref().unwrap().terminated.as_ref().unwrap();
     assert_eq!(last.container_id.as_deref(), Some("towline://u-a-2"));
+}
+
+#[test]
+fn what_was_added_has_a_state_of_its_own_and_none_of_the_pods() {
+    let mut pod = pod("Never", false);
+    let spec = pod.spec.as_mut().unwrap();
+    spec.ephemeral_containers = serde_json::from_value(json!([
+        {"name": "looker", "image": "i"}, {"name": "bad", "image": "i"}, {"name": "late", "image": "i"}
+    ]))
+    .unwrap();
+    let running = report(
+        Stage::Running,
+        None,
+        vec![
+            container("a", Running, None),
+            container("b", Running, None),
+            container("looker", Terminated, Some(3)),
+        ],
+    );
+    let problem = Rejection {
+        reason: "UnsupportedField".to_owned(),
+        message: "why".to_owned(),
+    };
+    let problems = BTreeMap::from([("bad".to_owned(), problem)]);
+    let view = View::Reported {
+        report: &running,
+        job: None,
+    };
+    let found = compute(&pod, view, &problems, None, 100);
+    assert_eq!(found.phase.as_deref(), Some("Running"));
+    let states: Vec<_> = found.ephemeral_container_statuses.unwrap();
+    let names: Vec<&str> = states.iter().map(|status| status.name.as_str()).collect();
+    assert_eq!(names, ["bad", "late", "looker"]);
+    assert!(states.iter().all(|status| !status.ready && status.started.is_none()));
+    let waits = |n: usize| states[n].state.clone().unwrap().waiting.unwrap().reason.unwrap();
+    assert_eq!(
+        (waits(0).as_str(), waits(1).as_str()),
+        ("UnsupportedField", "ContainerCreating")
+    );
+    assert_eq!(states[2].state.clone().unwrap().terminated.unwrap().exit_code, 3);
+}
+
+#[test]
+fn a_pod_is_not_over_while_what_was_added_still_runs() {
+    let mut pod = pod("Never", false);
+    pod.spec.as_mut().unwrap().ephemeral_containers =
+        serde_json::from_value(json!([{"name": "looker", "image": "i"}])).unwrap();
+    let phase = |stage: Stage, looker: ContainerStage| {
+        let ended = || Some(0);
+        let all = vec![
+            container("a", Terminated, ended()),
+            container("b", Terminated, ended()),
+            container("looker", looker, (looker == Terminated).then_some(9)),
+        ];
+        of(&pod, &report(stage, None, all)).phase.unwrap()
+    };
+    assert_eq!(phase(Stage::Stopping, Running), "Running");
+    assert_eq!(phase(Stage::Ended, Terminated), "Succeeded");
 }
