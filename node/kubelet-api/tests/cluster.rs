@@ -72,7 +72,13 @@ impl Running {
             let scanned = self.cluster.scan(&[UID.to_owned()]).await.unwrap();
             if let Some(report) = &scanned[UID].report {
                 let mut pod = self.pod.clone();
-                pod.status = Some(compute(&pod, View::Reported { report, job: None }, None, report.time));
+                pod.status = Some(compute(
+                    &pod,
+                    View::Reported { report, job: None },
+                    &Default::default(),
+                    None,
+                    report.time,
+                ));
                 let container = pod.status.as_ref().unwrap().container_statuses.as_ref().unwrap()[0].clone();
                 self.node.pods.put(pod);
                 if wanted(&container) {
