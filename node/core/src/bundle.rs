@@ -37,6 +37,15 @@ impl Bundle {
         self.entries.insert(path.into(), Entry::File(0o600, content.into()));
     }
 
+    /// A file in this directory has this text in it.
+    pub fn names(&self, directory: &str, text: &str) -> bool {
+        let inside = |path: &str| path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'));
+        self.entries.iter().any(|(path, entry)| match entry {
+            Entry::File(_, content) => inside(path) && String::from_utf8_lossy(content).contains(text),
+            _ => false,
+        })
+    }
+
     /// Size of all contents in bytes.
     pub fn size(&self) -> usize {
         self.entries

@@ -182,10 +182,16 @@ fn text_of(bytes: &[u8], kind: &str, name: &str, key: &str) -> Result<String, Fa
     })
 }
 
-/// A field of the downward API that is known before the pod runs.
+/// What stands for the address of the pod's node in what is sent: the supervisor, which knows it, puts it into the files of
+/// the containers that have a file `address`.
+pub fn address(pod: &Pod) -> String {
+    format!("towline-address-{}", pod.metadata.uid.as_deref().unwrap_or_default())
+}
+
+/// A field of the downward API.
 ///
 /// # Errors
-/// A field that is known only once the job runs, or that does not exist.
+/// A field that does not exist.
 pub fn downward_field(pod: &Pod, path: &str) -> Result<String, Fault> {
     let metadata = &pod.metadata;
     let spec = pod.spec.as_ref();
@@ -217,10 +223,7 @@ pub fn downward_field(pod: &Pod, path: &str) -> Result<String, Fault> {
         "spec.serviceAccountName" => Ok(spec
             .and_then(|spec| spec.service_account_name.clone())
             .unwrap_or_default()),
-        "status.podIP" | "status.podIPs" | "status.hostIP" | "status.hostIPs" => Err(Fault::rejected(
-            "UnsupportedField",
-            format!("{path} is not known before the batch system has chosen a compute node"),
-        )),
+        "status.podIP" | "status.podIPs" | "status.hostIP" | "status.hostIPs" => Ok(address(pod)),
         _ => Err(Fault::rejected(
             "UnsupportedField",
             format!("the downward API has no field {path}"),

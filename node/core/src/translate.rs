@@ -547,6 +547,10 @@ impl Whole<'_> {
         all.extend(mounts::of_termination_message(container)?);
         all.extend(network::mounts_of(&self.names, &container.name, &all));
         bundle.file(format!("{base}/mounts"), words::encode(all.into_iter().flatten())?);
+        let address = environment::address(self.pod);
+        if bundle.names(&base, &address) {
+            bundle.file(format!("{base}/address"), format!("{address}\n"));
+        }
         Ok(())
     }
 }
@@ -635,6 +639,24 @@ mod tests {
             Err(Fault::Rejected(rejection)) => rejection.reason,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn an_address_that_nobody_knows_yet_is_put_in_where_it_is_known() {
+        let pod = pod(json!({"containers": [
+            {"name": "a", "image": "i", "args": ["--listen=$(IP):80"],
+             "env": [{"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]},
+            {"name": "b", "image": "i"},
+        ]}));
+        let bundle = translate(&pod, &References::default(), &Site::default()).unwrap();
+        let address = environment::address(&pod);
+        assert_eq!(file(&bundle, "containers/00-a/address"), format!("{address}\n"));
+        assert_eq!(
+            file(&bundle, "containers/00-a/args"),
+            format!("=--listen={address}:80\n")
+        );
+        assert!(file(&bundle, "containers/00-a/env").contains(&format!("=IP={address}\n")));
+        assert!(!bundle.entries.contains_key("containers/01-b/address"));
     }
 
     #[test]

@@ -14,36 +14,72 @@ pub const LIFECYCLE: &[Row] = &[
         "inside the container, as soon as its own command has begun; whoever comes later in the pod waits for its end",
         "hooks",
     ),
-    honoured("lifecycle.postStart.httpGet.host", HOST, ""),
-    honoured("lifecycle.postStart.httpGet.port", PORT, ""),
+    honoured(
+        "lifecycle.postStart.httpGet.host",
+        HOST,
+        "hooks_and_probes_to_the_letter",
+    ),
+    honoured(
+        "lifecycle.postStart.httpGet.port",
+        PORT,
+        "hooks_and_probes_to_the_letter",
+    ),
     honoured(
         "lifecycle.postStart.httpGet.path",
         "any answer will do, as on a kubelet",
-        "",
+        "hooks_and_probes_to_the_letter",
     ),
-    honoured("lifecycle.postStart.httpGet.scheme", SCHEME, ""),
-    honoured("lifecycle.postStart.httpGet.httpHeaders[].name", "as they are", ""),
-    honoured("lifecycle.postStart.httpGet.httpHeaders[].value", "as they are", ""),
-    honoured("lifecycle.postStart.sleep.seconds", "seconds", ""),
+    honoured(
+        "lifecycle.postStart.httpGet.scheme",
+        SCHEME,
+        "hooks_and_probes_to_the_letter",
+    ),
+    honoured(
+        "lifecycle.postStart.httpGet.httpHeaders[].name",
+        "as they are",
+        "hooks_and_probes_to_the_letter",
+    ),
+    honoured(
+        "lifecycle.postStart.httpGet.httpHeaders[].value",
+        "as they are",
+        "hooks_and_probes_to_the_letter",
+    ),
+    honoured("lifecycle.postStart.sleep.seconds", "seconds", "stop_signal"),
     refused("lifecycle.postStart.tcpSocket.**", NO_HOOK),
     honoured(
         "lifecycle.preStop.exec.command[]",
         "inside the container, before its signal and within the grace; not if it has ended by itself",
         "hooks",
     ),
-    honoured("lifecycle.preStop.httpGet.host", HOST, ""),
-    honoured("lifecycle.preStop.httpGet.port", PORT, ""),
+    honoured("lifecycle.preStop.httpGet.host", HOST, "hooks_and_probes_to_the_letter"),
+    honoured("lifecycle.preStop.httpGet.port", PORT, "hooks_and_probes_to_the_letter"),
     honoured(
         "lifecycle.preStop.httpGet.path",
         "any answer will do, as on a kubelet",
         "hooks",
     ),
-    honoured("lifecycle.preStop.httpGet.scheme", SCHEME, ""),
-    honoured("lifecycle.preStop.httpGet.httpHeaders[].name", "as they are", ""),
-    honoured("lifecycle.preStop.httpGet.httpHeaders[].value", "as they are", ""),
+    honoured(
+        "lifecycle.preStop.httpGet.scheme",
+        SCHEME,
+        "hooks_and_probes_to_the_letter",
+    ),
+    honoured(
+        "lifecycle.preStop.httpGet.httpHeaders[].name",
+        "as they are",
+        "hooks_and_probes_to_the_letter",
+    ),
+    honoured(
+        "lifecycle.preStop.httpGet.httpHeaders[].value",
+        "as they are",
+        "hooks_and_probes_to_the_letter",
+    ),
     honoured("lifecycle.preStop.sleep.seconds", "seconds", "hooks"),
     refused("lifecycle.preStop.tcpSocket.**", NO_HOOK),
-    honoured("lifecycle.stopSignal", "TERM without it, whatever the image says", ""),
+    honoured(
+        "lifecycle.stopSignal",
+        "TERM without it, whatever the image says",
+        "stop_signal",
+    ),
 ];
 
 macro_rules! probe {
@@ -54,17 +90,17 @@ macro_rules! probe {
                 "inside the container, with its variables; `$(VAR)` of variables that have a value of their own expanded",
                 $exec,
             ),
-            honoured(concat!($name, ".httpGet.host"), HOST, ""),
+            honoured(concat!($name, ".httpGet.host"), HOST, $get),
             honoured(concat!($name, ".httpGet.port"), PORT, $get),
             honoured(
                 concat!($name, ".httpGet.path"),
                 "redirections are followed as long as they stay on the host",
                 $get,
             ),
-            honoured(concat!($name, ".httpGet.scheme"), SCHEME, ""),
+            honoured(concat!($name, ".httpGet.scheme"), SCHEME, $get),
             honoured(concat!($name, ".httpGet.httpHeaders[].name"), "as they are", $get),
             honoured(concat!($name, ".httpGet.httpHeaders[].value"), "as they are", $get),
-            honoured(concat!($name, ".tcpSocket.host"), HOST, ""),
+            honoured(concat!($name, ".tcpSocket.host"), HOST, $tcp),
             honoured(
                 concat!($name, ".tcpSocket.port"),
                 "a number, or the name of a port of the container; by `bash`, `python3` or `nc`, one of which the compute node has to have",
@@ -79,16 +115,16 @@ macro_rules! probe {
             honoured(
                 concat!($name, ".initialDelaySeconds"),
                 "counted from the container's start",
-                "",
+                "hooks_and_probes_to_the_letter",
             ),
-            honoured(concat!($name, ".periodSeconds"), "10 without it", ""),
+            honoured(concat!($name, ".periodSeconds"), "10 without it", "hooks_and_probes_to_the_letter"),
             honoured(
                 concat!($name, ".timeoutSeconds"),
                 "1 without it; measured in whole seconds and never shorter",
-                "",
+                "hooks_and_probes_to_the_letter",
             ),
-            honoured(concat!($name, ".successThreshold"), "1 without it", ""),
-            honoured(concat!($name, ".failureThreshold"), "3 without it", ""),
+            honoured(concat!($name, ".successThreshold"), "1 without it", "hooks_and_probes_to_the_letter"),
+            honoured(concat!($name, ".failureThreshold"), "3 without it", "hooks_and_probes_to_the_letter"),
             $grace,
         ]
     };
@@ -98,13 +134,13 @@ macro_rules! probe {
 pub const STARTUP: &[Row] = probe!(
     "startupProbe",
     "probes",
-    "",
-    "",
+    "hooks_and_probes_to_the_letter",
+    "probes_of_ports",
     "",
     honoured(
         "startupProbe.terminationGracePeriodSeconds",
         "in place of the pod's when it fails",
-        ""
+        "hooks_and_probes_to_the_letter"
     )
 );
 
@@ -112,8 +148,8 @@ pub const STARTUP: &[Row] = probe!(
 pub const LIVENESS: &[Row] = probe!(
     "livenessProbe",
     "probes",
-    "",
-    "",
+    "hooks_and_probes_to_the_letter",
+    "hooks_and_probes_to_the_letter",
     "",
     honoured(
         "livenessProbe.terminationGracePeriodSeconds",
@@ -126,7 +162,7 @@ pub const LIVENESS: &[Row] = probe!(
 pub const READINESS: &[Row] = probe!(
     "readinessProbe",
     "probes",
-    "probes_of_ports",
+    "hooks_and_probes_to_the_letter",
     "probes_of_ports",
     "probes_of_ports",
     row(
