@@ -47,11 +47,18 @@ impl Here {
     }
 
     pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_towline"));
+        let mut command = self.any_command(env!("CARGO_BIN_EXE_towline"));
+        command.args(words).stdin(Stdio::null());
+        command
+    }
+
+    /// Another program, which may call ours: without settings of whoever runs the tests.
+    pub fn any_command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TOWLINE_")) {
             command.env_remove(name);
         }
-        command.env("HOME", self.home.path()).args(words).stdin(Stdio::null());
+        command.env("HOME", self.home.path());
         command
     }
 

@@ -24,14 +24,14 @@ fn the_exit_code_is_the_containers_and_nothing_is_left() {
 fn a_manifest_is_read_from_standard_input() {
     let here = Here::new();
     let file = here.manifest(&[pod("p", "echo hello")]);
-    let output = Command::new("sh")
+    let output = here
+        .any_command("sh")
         .args([
             "-c",
             "\"$0\" run --runtime none -f - <\"$1\"",
             env!("CARGO_BIN_EXE_towline"),
             &file,
         ])
-        .env("HOME", here.home.path())
         .output()
         .unwrap();
     let said = Said::from(output);

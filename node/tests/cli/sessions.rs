@@ -42,12 +42,9 @@ fn on_terminal(here: &Here, line: &str) -> Child {
     let program = env!("CARGO_BIN_EXE_towline");
     let text =
         format!("stty rows 33 cols 77; stty -g >before; '{program}' {line}; code=$?; stty -g >after; exit $code");
-    let mut command = Command::new("script");
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TOWLINE_")) {
-        command.env_remove(name);
-    }
+    let mut command = here.any_command("script");
     command.args(["-qefc", &text, "/dev/null"]).env("SHELL", "/bin/sh");
-    command.env("HOME", here.home.path()).current_dir(here.home.path());
+    command.current_dir(here.home.path());
     open(command)
 }
 
