@@ -69,8 +69,9 @@ containers:
 volumes: [{name: shared, emptyDir: {}}]
 END
     until_phase ends Running
-    k debug ends --image="$image" --container=looker -- sh -c 'trap "exit 7" TERM; sleep 600 & wait' >/dev/null
-    wait_for 60 'what was added' added ends looker running
+    k debug ends --image="$image" --container=looker -- sh -c 'trap "exit 7" TERM; echo up; sleep 600 & wait' >/dev/null
+    up() { k logs ends -c looker | grep -qx up; }
+    wait_for 60 'what was added' up
     k exec ends -- touch /shared/go
     until_phase ends Succeeded
     same 'its exit code' 7 "$(added_state ends looker .terminated.exitCode)"
