@@ -39,11 +39,18 @@ become_env="$loader $t/node/env"
 if [ -z "$p_workdir" ] && [ -r /.singularity.d/towline-workdir ]; then read -r p_workdir </.singularity.d/towline-workdir; fi
 cd -- "${p_workdir:-/}" || cannot ContainerCannotRun 128 "there is no directory $p_workdir"
 
+# link FILE NAME: unless there is such a name.
+link() {
+    # shellcheck disable=SC2086
+    [ -e "$2" ] || $loader "$t/node/ln" -s "$1" "$2" 2>/dev/null
+}
 run() {
     : >"$failed"
     # Apptainer mounts nothing into its /dev, and no shell makes links.
-    # shellcheck disable=SC2086
-    [ -e /dev/termination-log ] || $loader "$t/node/ln" -s "$t/termination" /dev/termination-log 2>/dev/null
+    link "$t/termination" /dev/termination-log
+    for device in "$t/dev/"*; do
+        [ ! -e "$device" ] || link "$device" "/dev/${device##*/}"
+    done
     if [ -e "$source/command" ] && [ $# != 0 ]; then
         become '' "$@"
     fi

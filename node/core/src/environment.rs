@@ -263,7 +263,7 @@ pub fn downward_resource(pod: &Pod, container: &str, resource: &str, divisor: Op
             ));
         }
     };
-    // Without a limit, what the job gets: the kubelet falls back to the node's allocatable in the same way.
+    // (Where neither is there, `job::shown` has put in what the job gets.)
     let text = chosen.or(limit).or(request).map_or("0", |quantity| quantity.0.as_str());
     let divisor = divisor.filter(|text| !text.is_empty() && *text != "0").unwrap_or("1");
     let read =

@@ -39,6 +39,8 @@ pub fn decide(pod: &Pod) -> Result<(), Fault> {
     }
     check_containers(&spec)?;
     check_ports(pod)?;
+    check_sysctls(pod)?;
+    check_os(pod)?;
     match refused.first() {
         None => Ok(()),
         Some(_) => Err(Fault::rejected(
@@ -67,6 +69,34 @@ fn check_ports(pod: &Pod) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// A pod for another operating system, with the kubelet's reason.
+fn check_os(pod: &Pod) -> Result<(), Fault> {
+    let os = pod.spec.as_ref().and_then(|spec| spec.os.as_ref());
+    match os.filter(|os| os.name != "linux") {
+        None => Ok(()),
+        Some(os) => Err(Fault::rejected(
+            "PodOSNotSupported",
+            format!(
+                "failed to admit pod as the OS field {:?} does not match the node's, linux",
+                os.name
+            ),
+        )),
+    }
+}
+
+/// A kubelet has a reason of its own for the settings of the kernel that it does not let pods change: here, all of them.
+fn check_sysctls(pod: &Pod) -> Result<(), Fault> {
+    let security = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
+    let sysctls = security.and_then(|security| security.sysctls.as_ref());
+    match sysctls.and_then(|sysctls| sysctls.first()) {
+        None => Ok(()),
+        Some(first) => Err(Fault::rejected(
+            "SysctlForbidden",
+            format!("forbidden sysctl: {:?} ({})", first.name, table::KERNEL),
+        )),
+    }
 }
 
 fn check_containers(spec: &Value) -> Result<(), Fault> {
@@ -218,7 +248,16 @@ mod tests {
             (json!({"hostIPC": true}), "hostIPC"),
             (
                 json!({"securityContext": {"sysctls": [{"name": "a", "value": "b"}]}}),
-                "sysctls",
+                "forbidden sysctl: \"a\"",
+            ),
+            (json!({"os": {"name": "windows"}}), "\"windows\""),
+            (
+                json!({"securityContext": {"seLinuxOptions": {"level": "s0:c1"}}}),
+                "seLinuxOptions.level (s0:c1: ",
+            ),
+            (
+                json!({"securityContext": {"seLinuxOptions": {"level": "s0", "type": "spc_t"}}}),
+                "seLinuxOptions.type",
             ),
             (
                 json!({"securityContext": {"supplementalGroupsPolicy": "Strict"}}),
@@ -267,7 +306,7 @@ mod tests {
 
     #[test]
     fn a_restricted_pod_asks_for_nothing_that_it_does_not_get() {
-        container(json!({"securityContext": {"privileged": false, "allowPrivilegeEscalation": false,
+        container(json!({"securityContext": {"privileged": false, "seLinuxOptions": {"level": "s0"}, "allowPrivilegeEscalation": false,
             "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"}, "readOnlyRootFilesystem": true}}))
         .unwrap();
     }

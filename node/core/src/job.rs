@@ -9,7 +9,7 @@ use crate::life;
 use crate::naming;
 use crate::quantity::{self, BadQuantity};
 use crate::request::{Request, Token};
-use crate::settings::{Asked, Setting};
+use crate::settings::{self, Asked, Setting};
 use crate::translate::{DEFAULT_GRACE_S, Fault, Site};
 
 /// What is asked for.
@@ -44,14 +44,7 @@ pub fn of(pod: &Pod, spec: &PodSpec, asked: &Asked, site: &Site) -> Result<Job, 
     let own_partition = partition.as_ref().map(Token::as_str) == site.partition.as_deref();
     let shape = shape(asked)?;
     let (gpus, gres) = devices(spec, asked, shape.nodes, site)?;
-    let cpus = need(spec, "cpu", quantity::milli)?
-        .map(|milli| milli.div_ceil(1000))
-        .or(asked.cpus)
-        .unwrap_or(site.default_cpus);
-    let memory = need(spec, "memory", quantity::units)?
-        .map(|bytes| bytes.div_ceil(1 << 20))
-        .or(asked.memory_mb)
-        .unwrap_or(site.default_memory_mb);
+    let (cpus, memory) = size(spec, asked, site)?;
     let grace = u64::try_from(spec.termination_grace_period_seconds.unwrap_or(DEFAULT_GRACE_S)).unwrap_or(0);
     let walltime_s = walltime_of(
         spec,
@@ -101,6 +94,47 @@ pub fn of(pod: &Pod, spec: &PodSpec, asked: &Asked, site: &Site) -> Result<Job, 
             .unwrap_or_default(),
         ranks: asked.parallel.then_some(shape.tasks),
     })
+}
+
+/// CPUs and memory in MiB of the whole pod.
+fn size(spec: &PodSpec, asked: &Asked, site: &Site) -> Result<(u64, u64), Fault> {
+    let cpus = need(spec, "cpu", quantity::milli)?
+        .map(|milli| milli.div_ceil(1000))
+        .or(asked.cpus)
+        .unwrap_or(site.default_cpus);
+    let memory = need(spec, "memory", quantity::units)?
+        .map(|bytes| bytes.div_ceil(1 << 20))
+        .or(asked.memory_mb)
+        .unwrap_or(site.default_memory_mb);
+    Ok((cpus, memory))
+}
+
+/// A pod as the downward API shows it: a container that says nothing of its CPUs or its memory is limited by what the whole
+/// pod gets, as it is by the node on a kubelet.
+///
+/// # Errors
+/// Those of [`of`].
+pub fn shown(pod: &Pod, site: &Site) -> Result<Pod, Fault> {
+    let mut shown = pod.clone();
+    let Some(spec) = &mut shown.spec else {
+        return Ok(shown);
+    };
+    let asked = settings::asked(pod, &site.policy, &site.batch)?;
+    let (cpus, memory) = size(spec, &asked, site)?;
+    let limits = [("cpu", cpus.to_string()), ("memory", format!("{memory}Mi"))];
+    for container in spec.init_containers.iter_mut().flatten().chain(&mut spec.containers) {
+        let resources = container.resources.get_or_insert_default();
+        for (name, limit) in &limits {
+            if one(resources, name).is_none() {
+                let quantity = Quantity(limit.clone());
+                resources
+                    .limits
+                    .get_or_insert_default()
+                    .insert((*name).to_owned(), quantity);
+            }
+        }
+    }
+    Ok(shown)
 }
 
 /// How many nodes and tasks.
@@ -318,6 +352,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_container_that_says_nothing_is_shown_what_the_whole_pod_gets() {
+        let site = Site {
+            default_cpus: 3,
+            ..site()
+        };
+        let pod = json!({"metadata": {"uid": "u"}, "spec": {"containers": [
+            {"name": "silent"}, {"name": "asks", "resources": {"requests": {"memory": "64Mi"}}}, {"name": "bound", "resources": {"limits": {"memory": "1Mi"}}}
+        ]}});
+        let shown = shown(&serde_json::from_value(pod).unwrap(), &site).unwrap();
+        for (container, resource, expected) in [
+            ("silent", "limits.cpu", 3),
+            ("silent", "limits.memory", 65 << 20),
+            ("asks", "limits.memory", 64 << 20),
+            ("bound", "limits.memory", 1 << 20),
+            ("bound", "limits.cpu", 3),
+        ] {
+            let found = crate::environment::downward_resource(&shown, container, resource, None);
+            assert_eq!(found, Ok(expected.to_string()), "{container} {resource}");
+        }
+    }
+
     fn job(spec: Value, annotations: &[(&str, &str)], site: &Site) -> Result<Job, String> {
         let mut pod: Pod = serde_json::from_value(json!({"metadata": {"uid": "u"}, "spec": spec})).unwrap();
         let pairs = annotations
@@ -325,8 +381,7 @@ mod tests {
             .map(|(name, value)| (format!("towline.dev/{name}"), (*value).to_owned()));
         pod.metadata.annotations = Some(pairs.collect());
         let spec = pod.spec.clone().unwrap();
-        let found =
-            crate::settings::asked(&pod, &site.policy, &site.batch).and_then(|asked| of(&pod, &spec, &asked, site));
+        let found = settings::asked(&pod, &site.policy, &site.batch).and_then(|asked| of(&pod, &spec, &asked, site));
         found.map_err(|fault| match fault {
             Fault::Rejected(rejection) => format!("{}: {}", rejection.reason, rejection.message),
             other => panic!("{other:?}"),

@@ -35,7 +35,12 @@ pub fn of(
         || !sub.is_empty() && sub.split('/').any(|part| matches!(part, "" | "." | ".."))
         || sub.contains(char::is_control)
     {
-        return Err(refuse("the subPath must be relative and without `..`"));
+        // What a variable makes of it is no fault of the pod's text: as on a kubelet, the container waits.
+        let why = "the subPath must be relative and without `..`";
+        return Err(match &mount.sub_path_expr {
+            Some(_) => Fault::incomplete(format!("{what}: failed to prepare subPath for volumeMount: {why}")),
+            None => refuse(why),
+        });
     }
     let place = places.get(&volume.name);
     // What comes from the API is read-only, as on a kubelet.
@@ -194,15 +199,16 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_is_missing_is_waited_for_and_one_that_leads_out_refused() {
-        assert!(matches!(
-            made(json!({"subPathExpr": "$(B)"}), None),
-            Err(Fault::Incomplete { .. })
-        ));
-        assert!(matches!(
-            made(json!({"subPathExpr": "$(UP)/x"}), None),
-            Err(Fault::Rejected(_))
-        ));
+    fn a_container_waits_for_a_variable_that_is_missing_or_leads_out() {
+        for expression in ["$(B)", "$(UP)/x", "/$(A)"] {
+            let found = made(json!({"subPathExpr": expression}), None);
+            assert!(
+                matches!(found, Err(Fault::Incomplete { .. })),
+                "{expression}: {found:?}"
+            );
+        }
+        let found = made(json!({"subPath": "../x"}), None);
+        assert!(matches!(found, Err(Fault::Rejected(_))), "{found:?}");
     }
 
     #[test]

@@ -310,10 +310,11 @@ pub fn translate(pod: &Pod, references: &References, site: &Site) -> Result<Bund
     bundle.directory("containers", 0o700);
     bundle.directory("volumes", 0o700);
     let found = places_of(pod, spec, references, site)?;
+    let shown = job::shown(pod, site)?;
     let mut content = Content::default();
     for volume in spec.volumes.iter().flatten() {
         if !found.contains_key(&volume.name)
-            && let Some(digest) = volumes::add(&mut bundle, pod, volume, references)?
+            && let Some(digest) = volumes::add(&mut bundle, &shown, volume, references)?
         {
             content.volumes.insert(volume.name.clone(), digest);
         }
@@ -321,7 +322,7 @@ pub fn translate(pod: &Pod, references: &References, site: &Site) -> Result<Bund
     content.add(&mut bundle, references);
     limits::add(&mut bundle, spec)?;
     let whole = Whole {
-        pod,
+        pod: &shown,
         spec,
         references,
         site,

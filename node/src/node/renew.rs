@@ -5,6 +5,7 @@
 //! which nothing has changed costs the cluster nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 use towline_apiserver::pods::BoundPod;
 use towline_core::answer::Updated;
 use towline_core::content::Content;
+use towline_core::job::shown;
 use towline_core::observed::{Directory, Observed, RemotePod};
 use towline_core::renewal::{Object, Seen, Stale, Update, Version, asked, compare, outdated, tokens_due};
 use towline_core::translate::{Needs, References};
@@ -162,6 +164,7 @@ impl Hands {
                 changed.is_some_and(|changed| changed || tokens_due(&pod.there, now))
             })
             .collect();
+        let due: Vec<Candidate> = due.into_iter().filter_map(|pod| self.as_shown(pod)).collect();
         let mut objects = self.objects(&due).await;
         let mut renewed = Vec::new();
         let mut stale = Vec::new();
@@ -203,6 +206,14 @@ impl Hands {
             renewed.extend(self.upload(upload).await);
         }
         Outcome::Renewed(renewed)
+    }
+
+    /// With the pod as the downward API shows it, from which its volumes were made.
+    fn as_shown(&self, mut candidate: Candidate) -> Option<Candidate> {
+        let name = candidate.pod().spec.as_ref()?.node_name.as_ref()?;
+        let node = self.nodes.iter().find(|node| node.name == *name)?;
+        candidate.bound.pod = Arc::new(shown(candidate.pod(), &node.site).ok()?);
+        Some(candidate)
     }
 
     /// The versions of all objects, as far as they could be had.

@@ -62,7 +62,7 @@ const fn meaningless(path: &'static str, why: &'static str) -> Row {
 const SCHEDULER: &str = "the scheduler's business before the pod comes here";
 const API_SERVER: &str = "the API server's business before the pod comes here";
 const SUPERVISOR: &str = "the supervisor inside the job cannot do it yet";
-const KERNEL: &str = "an ordinary account of a cluster may not change it";
+pub(super) const KERNEL: &str = "an ordinary account of a cluster may not change it";
 const WINDOWS: &str = "compute nodes run Linux";
 const DISK: &str = "a disk of a cloud cannot be attached to a compute node";
 const NETWORK_DISK: &str = "an ordinary account may not mount it; name the path at which the cluster has it";
@@ -294,7 +294,15 @@ pub const POD: &[Row] = &[
         "protected_as_far_as_it_goes",
     ),
     refused("securityContext.appArmorProfile.localhostProfile", KERNEL),
-    refused("securityContext.seLinuxOptions.**", KERNEL),
+    only(
+        "securityContext.seLinuxOptions.level",
+        &["s0"],
+        "the level of every process to which nobody gives another one",
+        "what_conformance_asks_for",
+    ),
+    refused("securityContext.seLinuxOptions.role", KERNEL),
+    refused("securityContext.seLinuxOptions.type", KERNEL),
+    refused("securityContext.seLinuxOptions.user", KERNEL),
     meaningless("securityContext.seLinuxChangePolicy", "no file's label is ever changed"),
     refused("securityContext.sysctls.**", KERNEL),
     refused("securityContext.windowsOptions.**", WINDOWS),
@@ -374,7 +382,7 @@ pub const CONTAINER: &[Row] = &[
     ),
     honoured(
         "env[].valueFrom.resourceFieldRef.resource",
-        "rounded up; without a limit what was asked for",
+        "rounded up; without a limit what was asked for, without either what the whole pod gets",
         "what_a_pod_knows_of_itself",
     ),
     honoured(
@@ -449,7 +457,7 @@ pub const CONTAINER: &[Row] = &[
     ),
     honoured(
         "volumeMounts[].subPathExpr",
-        "waits if a variable is not set",
+        "waits if a variable is not set, or leads out of the volume",
         "sub_paths",
     ),
     only(
@@ -583,7 +591,15 @@ pub const CONTAINER: &[Row] = &[
         "protected_as_far_as_it_goes",
     ),
     refused("securityContext.appArmorProfile.localhostProfile", KERNEL),
-    refused("securityContext.seLinuxOptions.**", KERNEL),
+    only(
+        "securityContext.seLinuxOptions.level",
+        &["s0"],
+        "the level of every process to which nobody gives another one",
+        "what_conformance_asks_for",
+    ),
+    refused("securityContext.seLinuxOptions.role", KERNEL),
+    refused("securityContext.seLinuxOptions.type", KERNEL),
+    refused("securityContext.seLinuxOptions.user", KERNEL),
     only(
         "securityContext.procMount",
         &["Default"],
