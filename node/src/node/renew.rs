@@ -210,9 +210,8 @@ impl Hands {
 
     /// With the pod as the downward API shows it, from which its volumes were made.
     fn as_shown(&self, mut candidate: Candidate) -> Option<Candidate> {
-        let name = candidate.pod().spec.as_ref()?.node_name.as_ref()?;
-        let node = self.nodes.iter().find(|node| node.name == *name)?;
-        candidate.bound.pod = Arc::new(shown(candidate.pod(), &node.site).ok()?);
+        let site = &self.nodes[candidate.bound.session].site;
+        candidate.bound.pod = Arc::new(shown(candidate.pod(), site).ok()?);
         Some(candidate)
     }
 
