@@ -15,6 +15,7 @@ pub mod answer;
 pub mod bundle;
 pub mod console;
 pub mod content;
+pub mod deadline;
 pub mod environment;
 pub mod ephemeral;
 pub mod events;

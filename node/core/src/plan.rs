@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 
-use crate::answer::{Job, JobState};
+use crate::answer::{Job, JobState, Stage};
+use crate::deadline;
 use crate::observed::{Directory, Observed, RemotePod};
 use crate::status::{self, View};
 use crate::translate::Rejection;
@@ -29,6 +30,8 @@ const ASKED_AGAIN_S: i64 = 5;
 pub const QUICK_S: i64 = 2;
 /// How long the directory of a pod stays that is gone: whoever follows a log has to read its end, seconds.
 pub const LINGER_S: i64 = 10;
+/// How long after a pod's deadline its job is told of it, seconds: it knows the one that it was made with by itself.
+pub const DEADLINE_S: i64 = 3;
 /// What a pod gets beyond its grace before its job is ended by force, seconds.
 pub const KILL_SLACK_S: i64 = 30;
 
@@ -268,11 +271,21 @@ fn present(pod: &Pod, remote: Option<&RemotePod>, memo: &Memo, observed: &Observ
         .and_then(|seconds| u64::try_from(seconds).ok());
     // The answer to its submission, and then its first report, say more in a moment.
     let quick = remote.directory != Directory::Unread && remote.queue.is_none() && now < remote.scanned_at + QUICK_S;
+    // (A job that already ends its pod need not be told.)
+    let runs = remote
+        .report
+        .as_ref()
+        .is_some_and(|report| matches!(report.stage, Stage::Starting | Stage::Running));
+    let due = deadline::of(pod)
+        .map(|due| due.saturating_add(DEADLINE_S))
+        .filter(|_| runs || memo.told.is_some());
     let act = match () {
         () if over && terminal && deleting => Act::Delete,
         () if over => Act::Wait(None),
         () if deleting => stop(grace, own_grace(pod), memo, now),
         () if terminal => stop(None, own_grace(pod), memo, now),
+        () if due.is_some_and(|due| now >= due) => stop(None, own_grace(pod), memo, now),
+        () if due.is_some() => Act::Wait(due),
         () if quick => Act::Wait(Some(remote.scanned_at + QUICK_S)),
         () => Act::Wait(None),
     };

@@ -15,6 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::answer::{Job, JobState, Report, Stage};
+use crate::deadline;
 use crate::translate::Rejection;
 
 pub use conditions::{SUBMITTED, submitted};
@@ -99,7 +100,12 @@ pub fn compute(
     };
     containers::fill(&mut status, pod, view, terminal);
     ephemeral::fill(&mut status, pod, view, terminal, problems);
-    let verdict = if terminal { verdict(view) } else { Verdict::default() };
+    let late = deadline::of(pod).is_some_and(|due| now >= due);
+    let verdict = if terminal {
+        verdict(view, late)
+    } else {
+        Verdict::default()
+    };
     let phase = match phase::of(pod, &status, terminal) {
         _ if verdict.failed => "Failed",
         // As on a kubelet, a pod is not over while something of it still runs.
@@ -138,7 +144,8 @@ struct Verdict {
     disrupted: bool,
 }
 
-fn verdict(view: View<'_>) -> Verdict {
+/// `late`: the pod's deadline has passed.
+fn verdict(view: View<'_>, late: bool) -> Verdict {
     let failed = |reason: &str, message: String| Verdict {
         failed: true,
         reason: Some(reason.to_owned()),
@@ -148,6 +155,8 @@ fn verdict(view: View<'_>) -> Verdict {
     match view {
         View::Reported { report, job } => match report.reason.as_deref() {
             Some(reason @ ("DeadlineExceeded" | "Evicted")) => failed(reason, report.message.clone()),
+            // It was told so, for a deadline that came after it had begun.
+            Some("Stopped") if late => failed("DeadlineExceeded", deadline::MESSAGE.to_owned()),
             Some("Terminated") => {
                 let (reason, disrupted) = match job.map(|job| job.state) {
                     Some(JobState::Timeout) => ("WalltimeExceeded", false),

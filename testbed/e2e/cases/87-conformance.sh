@@ -29,3 +29,13 @@ END
     refused_with SysctlForbidden 'securityContext: {sysctls: [{name: kernel.msgmax, value: "1"}]}'
     refused_with PodOSNotSupported 'os: {name: windows}'
 }
+
+case_a_deadline_that_comes_later() {
+    simple later 'trap "exit 3" TERM; echo ready; while :; do sleep 0.1; done'
+    until_phase later Running
+    k patch pod later -p '{"spec": {"activeDeadlineSeconds": 1}}' >/dev/null
+    until_phase later Failed
+    same reason DeadlineExceeded "$(field later '{.status.reason}')"
+    same 'its exit code' 3 "$(field later '{.status.containerStatuses[0].state.terminated.exitCode}')"
+    has "$(field later '{.status.message}')" 'longer than the specified deadline'
+}

@@ -99,8 +99,8 @@ pub const POD: &[Row] = &[
     ),
     honoured(
         "activeDeadlineSeconds",
-        "counted inside the job; the job asks for as much walltime, as far as its partition allows",
-        "protected_as_far_as_it_goes",
+        "counted inside the job, which asks for as much walltime, as far as its partition allows; one that is set or made shorter while the pod runs ends it as well",
+        "a_deadline_that_comes_later",
     ),
     honoured(
         "hostname",

@@ -162,6 +162,51 @@ fn a_terminal_pod_is_left_alone() {
 }
 
 #[test]
+fn a_deadline_that_came_while_the_pod_runs_is_told_to_its_job() {
+    let with = |stage, phase: &str, reason: Option<&str>| {
+        let mut active = pod(json!({"phase": phase, "conditions": [
+            {"type": "PodReadyToStartContainers", "status": "True", "lastTransitionTime": "1970-01-01T00:01:40Z"}]}));
+        active.spec.as_mut().unwrap().active_deadline_seconds = Some(20);
+        let remote = RemotePod {
+            report: Some(Report {
+                reason: reason.map(str::to_owned),
+                ..report(stage)
+            }),
+            ..with_job()
+        };
+        move |memo, now| run(Some(active.clone()), &observed(Some(remote.clone())), memo, now)
+    };
+    let runs = with(Stage::Running, "Running", None);
+    let early = runs(Memo::default(), 120);
+    assert!(
+        early.cancel.is_empty(),
+        "its job knows the deadline that it was made with"
+    );
+    assert_eq!(early.wake_at, Some(120 + DEADLINE_S));
+    let due = 120 + DEADLINE_S;
+    assert_eq!(runs(Memo::default(), due).cancel, [("u".to_owned(), None)]);
+    let told = Memo {
+        told: Some(Told {
+            grace: None,
+            at: due,
+            killed_at: None,
+        }),
+        ..Memo::default()
+    };
+    assert!(runs(told.clone(), due).cancel.is_empty(), "once is enough");
+    let killed = runs(told, due + crate::translate::DEFAULT_GRACE_S + KILL_SLACK_S);
+    assert_eq!(killed.kill, ["u"]);
+    let stopping = with(Stage::Stopping, "Running", Some("Stopped"))(Memo::default(), due);
+    assert!(stopping.cancel.is_empty(), "its job ends it already");
+    let ended = with(Stage::Ended, "Running", Some("Stopped"))(Memo::default(), due);
+    let status = &ended.statuses[0].1;
+    assert_eq!(status.phase.as_deref(), Some("Failed"));
+    assert_eq!(status.reason.as_deref(), Some("DeadlineExceeded"));
+    let before = with(Stage::Ended, "Running", Some("Stopped"))(Memo::default(), 119);
+    assert_eq!(before.statuses[0].1.reason, None, "it was told for another reason");
+}
+
+#[test]
 fn an_obstacle_keeps_the_pod_pending_with_its_reason_until_its_time() {
     let memo = Memo {
         obstacle: Some(Obstacle {
