@@ -3,10 +3,14 @@
 //! Source: `pkg/kubelet/lifecycle/predicate.go`. The scheduler has normally made them already; a pod with `nodeName` set
 //! by hand, or two schedulers at once, have not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 
-use k8s_openapi::api::core::v1::{Pod, Taint, Toleration};
+use k8s_openapi::api::core::v1::{Container, Pod, Taint, Toleration};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
+use crate::affinity;
+use crate::demand;
 use crate::policy::Policy;
 use crate::quantity;
 use crate::translate::Rejection;
@@ -14,6 +18,8 @@ use crate::translate::Rejection;
 /// What a node offers, as the check needs it.
 #[derive(Debug, Clone, Default)]
 pub struct NodeFacts {
+    /// The node's name.
+    pub name: String,
     /// The node's labels.
     pub labels: BTreeMap<String, String>,
     /// The node's taints.
@@ -28,13 +34,11 @@ pub struct NodeFacts {
 /// The rejection with a kubelet's reason: `OutOf…`, `NodeAffinity`, `TaintToleration`.
 pub fn admit(pod: &Pod, used: &BTreeMap<String, u64>, node: &NodeFacts) -> Result<(), Rejection> {
     let Some(spec) = &pod.spec else { return Ok(()) };
-    for (key, value) in spec.node_selector.iter().flatten() {
-        if node.labels.get(key) != Some(value) {
-            return Err(Rejection {
-                reason: "NodeAffinity".to_owned(),
-                message: "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector".to_owned(),
-            });
-        }
+    if !affinity::matches(spec, &node.name, &node.labels) {
+        return Err(Rejection {
+            reason: "NodeAffinity".to_owned(),
+            message: "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector".to_owned(),
+        });
     }
     let tolerations = spec.tolerations.as_deref().unwrap_or_default();
     for taint in node.taints.iter().filter(|taint| taint.effect == "NoExecute") {
@@ -91,26 +95,16 @@ pub fn daemon_set(pod: &Pod, policy: &Policy) -> Option<String> {
 pub fn requests(pod: &Pod) -> BTreeMap<String, u64> {
     let mut total: BTreeMap<String, u64> = BTreeMap::from([("pods".to_owned(), 1)]);
     let Some(spec) = &pod.spec else { return total };
-    let of = |container: &k8s_openapi::api::core::v1::Container| -> BTreeMap<String, u64> {
-        let requests = container
-            .resources
-            .iter()
-            .flat_map(|resources| resources.requests.iter().flatten());
-        requests
-            .filter_map(|(name, quantity)| Some((name.clone(), quantity::amount(name, &quantity.0).ok()?)))
-            .collect()
-    };
-    for container in &spec.containers {
-        for (name, value) in of(container) {
-            let sum = total.entry(name).or_default();
-            *sum = sum.saturating_add(value);
-        }
-    }
-    for container in spec.init_containers.iter().flatten() {
-        for (name, value) in of(container) {
-            let sum = total.entry(name).or_default();
-            *sum = (*sum).max(value);
-        }
+    let all = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+    let names: BTreeSet<&String> = all.flat_map(requests_of).map(|(name, _)| name).collect();
+    for name in names {
+        let of = |container: &Container| {
+            let found = requests_of(container).find(|(own, _)| *own == name);
+            let value = found.and_then(|(_, quantity)| quantity::amount(name, &quantity.0).ok());
+            Ok::<_, Infallible>(value.unwrap_or(0))
+        };
+        let Ok(sum) = demand::at_once(spec, of);
+        total.insert(name.clone(), sum);
     }
     let of_pod = spec
         .resources
@@ -126,6 +120,11 @@ pub fn requests(pod: &Pod) -> BTreeMap<String, u64> {
         *sum = sum.saturating_add(quantity::amount(name, &quantity.0).unwrap_or(0));
     }
     total
+}
+
+fn requests_of(container: &Container) -> impl Iterator<Item = (&String, &Quantity)> {
+    let resources = container.resources.iter();
+    resources.flat_map(|resources| resources.requests.iter().flatten())
 }
 
 /// Source: `k8s.io/api/core/v1/toleration.go` (`ToleratesTaint`).
@@ -161,6 +160,17 @@ mod tests {
         assert!(admit(&pod, &BTreeMap::new(), &node).is_ok());
         let used = BTreeMap::from([("cpu".to_owned(), 1000)]);
         assert_eq!(admit(&pod, &used, &node).unwrap_err().reason, "OutOfcpu");
+    }
+
+    #[test]
+    fn a_sidecar_is_added_to_what_runs_beside_it() {
+        let asks = |name: &str, cpu: &str| json!({"name": name, "resources": {"requests": {"cpu": cpu}}});
+        let mut sidecar = asks("s", "1");
+        sidecar["restartPolicy"] = json!("Always");
+        let found = requests(&pod(
+            json!({"initContainers": [sidecar, asks("i", "1500m")], "containers": [asks("c", "1")]}),
+        ));
+        assert_eq!(found["cpu"], 2500);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container, EnvVar, Pod, Service};
 
 use crate::quantity;
+use crate::quoted::quoted;
 use crate::translate::{Fault, References};
 
 /// Expands `$(NAME)` from `variables`; `$$` is one dollar sign; what is not defined stays as it is.
@@ -202,7 +203,7 @@ pub fn downward_field(pod: &Pod, path: &str) -> Result<String, Fault> {
         let rows: Vec<String> = map
             .iter()
             .flatten()
-            .map(|(key, value)| format!("{key}={value:?}"))
+            .map(|(key, value)| format!("{key}={}", quoted(value)))
             .collect();
         rows.join("\n")
     };

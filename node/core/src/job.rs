@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use crate::life;
+use crate::demand;
 use crate::naming;
 use crate::quantity::{self, BadQuantity};
 use crate::request::{Request, Token};
@@ -98,15 +98,16 @@ pub fn of(pod: &Pod, spec: &PodSpec, asked: &Asked, site: &Site) -> Result<Job, 
 
 /// CPUs and memory in MiB of the whole pod.
 fn size(spec: &PodSpec, asked: &Asked, site: &Site) -> Result<(u64, u64), Fault> {
-    let cpus = need(spec, "cpu", quantity::milli)?
-        .map(|milli| milli.div_ceil(1000))
-        .or(asked.cpus)
-        .unwrap_or(site.default_cpus);
-    let memory = need(spec, "memory", quantity::units)?
-        .map(|bytes| bytes.div_ceil(1 << 20))
-        .or(asked.memory_mb)
-        .unwrap_or(site.default_memory_mb);
-    Ok((cpus, memory))
+    // A container that says nothing must be able to live beside those that do. CPUs it shares with them; memory it cannot.
+    let cpus = asked.cpus.unwrap_or(site.default_cpus);
+    let memory = asked.memory_mb.unwrap_or(site.default_memory_mb);
+    let milli = need(spec, "cpu", quantity::milli, 0)?;
+    let least = if is_silent(spec, "cpu") { cpus } else { 0 };
+    let bytes = need(spec, "memory", quantity::units, memory.saturating_mul(1 << 20))?;
+    Ok((
+        milli.map_or(cpus, |milli| milli.div_ceil(1000).max(least)),
+        bytes.map_or(memory, |bytes| bytes.div_ceil(1 << 20)),
+    ))
 }
 
 /// A pod as the downward API shows it: a container that says nothing of its CPUs or its memory is limited by what the whole
@@ -180,7 +181,7 @@ fn devices(spec: &PodSpec, asked: &Asked, nodes: u64, site: &Site) -> Result<(u6
         Err(refuse("InvalidRequest", why))
     };
     for (resource, word) in &site.policy.gres {
-        let count = divided(resource, need(spec, resource, quantity::units)?.unwrap_or(0))?;
+        let count = divided(resource, need(spec, resource, quantity::units, 0)?.unwrap_or(0))?;
         if count > 0 {
             items.push(format!("{word}:{count}"));
         }
@@ -189,7 +190,7 @@ fn devices(spec: &PodSpec, asked: &Asked, nodes: u64, site: &Site) -> Result<(u6
     names.extend(site.gpu_resource.as_deref().filter(|name| !names.contains(name)));
     let mut gpus = 0;
     for name in names.into_iter().filter(|name| !site.policy.gres.contains_key(*name)) {
-        gpus += need(spec, name, quantity::units)?.unwrap_or(0);
+        gpus += need(spec, name, quantity::units, 0)?.unwrap_or(0);
     }
     if gpus == 0 {
         gpus = asked.gpus.unwrap_or(0);
@@ -257,10 +258,13 @@ fn walltime_of(
 
 /// A pod's need of one resource: what the pod itself says, else the limit (else the request) of each container, summed over
 /// the containers that run side by side; an init container that needs more raises it. What a RuntimeClass adds is added.
-/// `None` if nobody says anything.
-///
-/// Source: `k8s.io/component-helpers/resource/helpers.go` (`PodRequests`).
-fn need(spec: &PodSpec, name: &str, read: fn(&str) -> Result<u64, BadQuantity>) -> Result<Option<u64>, Fault> {
+/// `None` if nobody says anything; if somebody does, the main containers that do not have `silent` together.
+fn need(
+    spec: &PodSpec,
+    name: &str,
+    read: fn(&str) -> Result<u64, BadQuantity>,
+    silent: u64,
+) -> Result<Option<u64>, Fault> {
     let read = |quantity: &Quantity, of: &str| {
         read(&quantity.0).map_err(|error| refuse("InvalidRequest", format!("{name} of {of}: {error}")))
     };
@@ -271,24 +275,18 @@ fn need(spec: &PodSpec, name: &str, read: fn(&str) -> Result<u64, BadQuantity>) 
             .transpose()?;
         Ok(value.filter(|value| *value > 0))
     };
-    let mut total: Option<u64> = None;
-    for container in &spec.containers {
-        if let Some(value) = of(container)? {
-            total = Some(total.unwrap_or(0).saturating_add(value));
-        }
-    }
-    // Sidecars run beside all that comes after them.
-    let (mut beside, mut most) = (0_u64, 0_u64);
-    for container in spec.init_containers.iter().flatten() {
-        let Some(value) = of(container)? else { continue };
-        most = most.max(beside.saturating_add(value));
-        if life::is_sidecar(true, container) {
-            beside = beside.saturating_add(value);
-        }
-    }
-    if beside > 0 || most > 0 {
-        total = Some(total.unwrap_or(0).saturating_add(beside).max(most));
-    }
+    let mut said = false;
+    let mut silent = Some(silent);
+    let total = demand::at_once(spec, |container| {
+        let value = of(container)?;
+        said |= value.is_some();
+        let main = spec.containers.iter().any(|main| std::ptr::eq(main, container));
+        Ok::<_, Fault>(match value {
+            None if main => silent.take().unwrap_or(0),
+            value => value.unwrap_or(0),
+        })
+    })?;
+    let mut total = said.then_some(total);
     if let Some(found) = spec.resources.as_ref().and_then(|resources| one(resources, name)) {
         total = Some(read(found, "the pod")?).filter(|value| *value > 0);
     }
@@ -297,6 +295,13 @@ fn need(spec: &PodSpec, name: &str, read: fn(&str) -> Result<u64, BadQuantity>) 
         total = total.map(|total| total.saturating_add(more));
     }
     Ok(total)
+}
+
+/// Whether there is a main container whose need nobody tells.
+fn is_silent(spec: &PodSpec, name: &str) -> bool {
+    let says =
+        |resources: &Option<ResourceRequirements>| resources.as_ref().is_some_and(|found| one(found, name).is_some());
+    !says(&spec.resources) && spec.containers.iter().any(|container| !says(&container.resources))
 }
 
 fn one<'a>(resources: &'a ResourceRequirements, name: &str) -> Option<&'a Quantity> {
@@ -364,7 +369,7 @@ mod tests {
         let shown = shown(&serde_json::from_value(pod).unwrap(), &site).unwrap();
         for (container, resource, expected) in [
             ("silent", "limits.cpu", 3),
-            ("silent", "limits.memory", 65 << 20),
+            ("silent", "limits.memory", (65 << 20) + (site.default_memory_mb << 20)),
             ("asks", "limits.memory", 64 << 20),
             ("bound", "limits.memory", 1 << 20),
             ("bound", "limits.cpu", 3),
@@ -390,6 +395,39 @@ mod tests {
 
     fn one_container() -> Value {
         json!({"containers": [{"name": "c"}]})
+    }
+
+    #[test]
+    fn a_main_container_that_says_nothing_can_live_beside_a_sidecar_that_does() {
+        let site = Site {
+            default_cpus: 2,
+            ..site()
+        };
+        let asks = json!({"requests": {"cpu": "100m", "memory": "64Mi"}});
+        let sidecar = json!({"name": "s", "restartPolicy": "Always", "resources": asks});
+        let size = |spec: Value| {
+            let request = job(spec, &[], &site).unwrap().request;
+            (request.cpus, request.memory_mb - site.overhead_memory_mb)
+        };
+        let default = site.default_memory_mb;
+        let silent = json!({"name": "c"});
+        assert_eq!(
+            size(json!({"initContainers": [sidecar], "containers": [silent, {"name": "d"}]})),
+            (2, 64 + default)
+        );
+        assert_eq!(
+            size(json!({"containers": [silent, {"name": "s", "resources": asks}]})),
+            (2, 64 + default)
+        );
+        assert_eq!(
+            size(json!({"initContainers": [sidecar], "containers": [{"name": "c", "resources": asks}]})),
+            (1, 128)
+        );
+        let of_pod = json!({"requests": {"cpu": "1", "memory": "70Mi"}});
+        assert_eq!(
+            size(json!({"resources": of_pod, "initContainers": [sidecar], "containers": [silent]})),
+            (1, 70)
+        );
     }
 
     #[test]

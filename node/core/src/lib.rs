@@ -11,11 +11,13 @@
 //! and [`events`] are what the API is told about it.
 
 pub mod admission;
+pub mod affinity;
 pub mod answer;
 pub mod bundle;
 pub mod console;
 pub mod content;
 pub mod deadline;
+pub mod demand;
 pub mod environment;
 pub mod ephemeral;
 pub mod events;
@@ -35,6 +37,7 @@ pub mod policy;
 pub mod protocol;
 pub mod pulling;
 pub mod quantity;
+pub mod quoted;
 pub mod renewal;
 pub mod request;
 pub mod security;

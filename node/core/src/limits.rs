@@ -5,6 +5,7 @@
 use k8s_openapi::api::core::v1::{Container, PodSpec, Volume};
 
 use crate::bundle::Bundle;
+use crate::demand;
 use crate::quantity;
 use crate::translate::Fault;
 use crate::words;
@@ -71,11 +72,13 @@ fn of(spec: &PodSpec) -> Result<Vec<Limit>, Fault> {
             });
         }
     }
-    let main = storage(&spec.containers)?;
-    let init = storage(spec.init_containers.as_deref().unwrap_or_default())?;
-    let total: u64 = main.iter().map(|(_, _, bytes)| bytes).sum();
-    let total = init.iter().map(|(_, _, bytes)| *bytes).fold(total, u64::max);
-    if !main.is_empty() || !init.is_empty() {
+    let mut limited = false;
+    let total = demand::at_once(spec, |container| {
+        let own = storage(container)?;
+        limited |= own.is_some();
+        Ok::<_, Fault>(own.map_or(0, |(_, bytes)| bytes))
+    })?;
+    if limited {
         let all = spec.containers.iter().chain(spec.init_containers.iter().flatten());
         let own = all.flat_map(|container| paths_of(&container.name));
         let on_disk = empty_dirs(spec).filter(|volume| !is_memory(volume));
@@ -90,7 +93,11 @@ fn of(spec: &PodSpec) -> Result<Vec<Limit>, Fault> {
                 .collect(),
         });
     }
-    for (name, text, bytes) in main {
+    for container in &spec.containers {
+        let Some((text, bytes)) = storage(container)? else {
+            continue;
+        };
+        let name = &container.name;
         limits.push(Limit {
             bytes,
             message: format!("Container {name} exceeded its local ephemeral storage limit \"{text}\"."),
@@ -109,20 +116,16 @@ fn paths_of(name: &str) -> [String; 3] {
     ]
 }
 
-/// Name, limit as it was written, and limit of each container that has one.
-fn storage(containers: &[Container]) -> Result<Vec<(&str, &str, u64)>, Fault> {
-    let mut found = Vec::new();
-    for container in containers {
-        let limits = container
-            .resources
-            .as_ref()
-            .and_then(|resources| resources.limits.as_ref());
-        if let Some(limit) = limits.and_then(|limits| limits.get(STORAGE)) {
+/// A container's limit, as it was written and in bytes.
+fn storage(container: &Container) -> Result<Option<(&str, u64)>, Fault> {
+    let resources = container.resources.as_ref();
+    let limit = resources.and_then(|resources| resources.limits.as_ref()?.get(STORAGE));
+    limit
+        .map(|limit| {
             let bytes = bytes_of(&limit.0, &format!("container {}: {STORAGE}", container.name))?;
-            found.push((container.name.as_str(), limit.0.as_str(), bytes));
-        }
-    }
-    Ok(found)
+            Ok((limit.0.as_str(), bytes))
+        })
+        .transpose()
 }
 
 fn bytes_of(text: &str, what: &str) -> Result<u64, Fault> {

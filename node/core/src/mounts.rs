@@ -48,8 +48,9 @@ pub fn of(
     let read_only = mount.read_only.unwrap_or(false) || from_api || place.is_some_and(|place| place.read_only);
     let mode = if read_only { "ro" } else { "rw" };
     let kind = match place.map_or("", |place| place.kind) {
-        // As on a kubelet: a subPath that is not there becomes a directory.
-        _ if !sub.is_empty() && !from_api => "make",
+        // As on a kubelet: a subPath that is not there becomes a directory. (Not in a place that is not to be changed.)
+        _ if !sub.is_empty() && !from_api && place.is_none_or(|place| !place.read_only) => "make",
+        _ if !sub.is_empty() => "",
         kind => kind,
     };
     let options = if kind.is_empty() {
@@ -194,7 +195,8 @@ mod tests {
         );
         assert_eq!(
             made(json!({"subPath": "s"}), Some(place)).unwrap(),
-            ["/open//p//s", "/m", "ro,make"]
+            ["/open//p//s", "/m", "ro"],
+            "nothing is made in what is for reading only"
         );
     }
 

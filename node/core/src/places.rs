@@ -66,7 +66,12 @@ pub fn of(pod: &Pod, volume: &Volume, references: &References, policy: &Policy) 
             root: open.path.clone(),
             part: part.to_owned(),
             read_only: open.read_only,
-            kind,
+            // (Nothing is made in what the site opens for reading only.)
+            kind: if open.read_only && kind == "make" {
+                "directory"
+            } else {
+                kind
+            },
         }));
     }
     let Some(name) = claim(pod, volume) else {

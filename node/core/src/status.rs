@@ -154,7 +154,9 @@ fn verdict(view: View<'_>, late: bool) -> Verdict {
     };
     match view {
         View::Reported { report, job } => match report.reason.as_deref() {
-            Some(reason @ ("DeadlineExceeded" | "Evicted")) => failed(reason, report.message.clone()),
+            Some(reason @ ("DeadlineExceeded" | "Evicted" | "WalltimeExceeded")) => {
+                failed(reason, report.message.clone())
+            }
             // It was told so, for a deadline that came after it had begun.
             Some("Stopped") if late => failed("DeadlineExceeded", deadline::MESSAGE.to_owned()),
             Some("Terminated") => {

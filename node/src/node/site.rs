@@ -156,6 +156,7 @@ impl NodeSite {
             name: settings.name.clone(),
             site,
             facts: NodeFacts {
+                name: settings.name.clone(),
                 labels: labels.clone(),
                 taints: taints.clone(),
                 allocatable,

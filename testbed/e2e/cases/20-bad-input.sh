@@ -56,5 +56,8 @@ case_walltime() {
     meta=$'  annotations: {towline.dev/walltime: "30"}'
     simple late 'trap "echo told; exit 0" TERM; while :; do sleep 0.2; done'
     wait_for 180 'the walltime to end it' in_phase late Failed
-    has 'WalltimeExceeded Terminated' "$(field late '{.status.reason}')"
+    same reason WalltimeExceeded "$(field late '{.status.reason}')"
+    # (The shortest walltime that Slurm knows.)
+    has "$(field late '{.status.message}')" 'its walltime of 60 s'
+    same 'a disruption' '' "$(field late '{.status.conditions[?(@.type=="DisruptionTarget")].type}')"
 }

@@ -253,6 +253,24 @@ fn what_the_batch_system_ended_has_failed_whatever_its_containers_said() {
     let found = of(&pod("Never", false), &over);
     assert_eq!((phase(&found), found.reason.as_deref()), ("Failed", Some("Terminated")));
     assert_eq!(condition(&found, "DisruptionTarget").status, "True");
+    let exceeded = Report {
+        reason: Some("WalltimeExceeded".to_owned()),
+        ..over
+    };
+    let found = of(&pod("Never", false), &exceeded);
+    assert_eq!(
+        (phase(&found), found.reason.as_deref()),
+        ("Failed", Some("WalltimeExceeded"))
+    );
+    let disrupted = found
+        .conditions
+        .iter()
+        .flatten()
+        .find(|one| one.type_ == "DisruptionTarget");
+    assert!(
+        disrupted.is_none(),
+        "it would be run once more by who runs again what was disrupted"
+    );
 }
 
 #[test]

@@ -81,6 +81,7 @@ fn told(report: &Report, state: Option<JobState>) -> Outcome {
     let first = first_failure(report);
     let (code, mut message) = match reason {
         "DeadlineExceeded" => (code::TIME, "its deadline (activeDeadlineSeconds) has passed".to_owned()),
+        "WalltimeExceeded" => (code::TIME, "its walltime is over".to_owned()),
         "Stopped" => (code::CANCELLED, "it was cancelled".to_owned()),
         "Terminated" if matches!(state, Some(JobState::Cancelled)) => {
             (code::CANCELLED, "its job was cancelled".to_owned())
