@@ -61,7 +61,9 @@ is_number() {
     esac
 }
 
-# What the file `container` of a container may say (see README.md).
+# What the file `pod` of a pod and the file `container` of a container may say (see README.md).
+# shellcheck disable=SC2034
+pod_keys='format uid namespace name restart_policy grace_s deadline_s runtime hostname plain_http image_format pull_stall_s'
 # shellcheck disable=SC2034
 container_keys='name kind image pull workdir read_only user stdin tty restart restart_rules message stop_signal ranks'
 

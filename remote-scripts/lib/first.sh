@@ -1,4 +1,4 @@
-# Sourced by lib/meter.sh, lib/console.sh and container/apptainer: finds processes by /proc, without starting one.
+# Sourced by lib/meter.sh, lib/console.sh and container/apptainer (for lib/image.sh too): finds processes by /proc, without starting one.
 # shellcheck shell=sh disable=SC2034
 
 # children PID: adds its children to $queue.

@@ -4,6 +4,7 @@
 #   images/KEY/VERSION/      rootfs/ or image.sif, id (the image's name with its digest), size (KiB); never changed once it has
 #                            this name, but for `used`: its time is that of the last use
 #   images/KEY/lock/         held while a version is made or removed; `by` changes every 10 s as long as a maker lives
+#   images/KEY/failed        why the last one was not made: who tried it, the exit code, and the words
 # shellcheck shell=sh
 
 away() { # what may go away by itself
@@ -158,13 +159,18 @@ working_directory() {
         awk 'match($0, /"WorkingDir" *: *"[^"\\]*"/) { split(substr($0, RSTART, RLENGTH), part, "\""); print part[4] }'
 }
 
-# make_lock: waits for its turn. False if somebody else has made a new version meanwhile.
+# make_lock: waits for its turn. False if somebody else has made a new version meanwhile. What somebody else has failed at
+# meanwhile is not tried again at once: all who waited for it hear of it.
 make_lock() {
     before=$version seen='' since=0
+    first_line "$key/failed"
+    failure=$line
     until mkdir "$key/lock" 2>/dev/null; do
         [ -d "$key" ] || mkdir -p "$key" || away "failed to make $key/lock"
         sleep 1
         if current && [ "$version" != "$before" ]; then return 1; fi
+        first_line "$key/failed"
+        [ "$line" = - ] || [ "$line" = "$failure" ] || share_failure
         # Times of other machines are not compared: only whether something still changes.
         line=
         if [ -r "$key/lock/by" ]; then first_line "$key/lock/by"; fi
@@ -187,8 +193,23 @@ make_lock() {
     ) >/dev/null 2>&1 &
     heart=$!
 }
+# share_failure: ends as the one has who made the last attempt.
+share_failure() {
+    { read -r _ && read -r worst && words=$(cat); } <"$key/failed" || away "failed to read $key/failed"
+    give_up
+}
+# keep_failure: for those who wait for this attempt.
+keep_failure() {
+    printf '%s\n' "$host_name $main $now" "$worst" "$words" >"$key/failed.$$" && mv -f "$key/failed.$$" "$key/failed"
+}
+# give_up: ends with $words, and the exit code $worst.
+give_up() {
+    [ "$worst" = 65 ] || away "$words"
+    wrong "$words"
+}
 release() {
     [ -z "$heart" ] || kill -USR1 "$heart" 2>/dev/null
+    [ -z "$watcher" ] || kill -USR1 "$watcher" 2>/dev/null
     rm -rf "$key/lock"
     [ -z "$work" ] || remove_tree "$work"
 }
@@ -203,6 +224,51 @@ build() {
         export "SINGULARITY_DOCKER_USERNAME=$user" "SINGULARITY_DOCKER_PASSWORD=$password"
     fi
     APPTAINER_TMPDIR=$work/tmp SINGULARITY_TMPDIR=$work/tmp exec "$binary" build "$@"
+}
+
+# progress PID: sets $came, the bytes that PID and its descendants have read, and $ticks of processor time that they took.
+progress() {
+    tree='' queue="$1 " came=0 ticks=0
+    while [ -n "$queue" ]; do
+        process=${queue%% *} queue=${queue#* } tree="$tree $process"
+        while read -r progress_key progress_value; do
+            [ "$progress_key" != rchar: ] || came=$((came + progress_value))
+        done <"/proc/$process/io"
+        read -r progress_line <"/proc/$process/stat" || continue
+        # shellcheck disable=SC2086 # it is to be split: fields 3 and on
+        set -- ${progress_line##*) }
+        ticks=$((ticks + ${12} + ${13} + ${14} + ${15}))
+        children "$process"
+    done
+} 2>/dev/null
+
+# watch PID SECONDS: ends a build that for so long has read hardly anything (4 KiB) and worked hardly at all (1 % of a core).
+# $work/stalled says so then. Times of work that reads nothing, or slowly, are no stall.
+watch() {
+    trap 'kill "$nap" 2>/dev/null; exit' USR1
+    nap='' idle=0 came_before=0 ticks_before=0 pause=$(($2 / 20 + 1))
+    # (A kernel that does not count what is read.)
+    [ -r "/proc/$1/io" ] || exit
+    while [ "$idle" -lt "$2" ]; do
+        sleep "$pause" &
+        nap=$!
+        wait "$nap"
+        kill -0 "$1" 2>/dev/null || exit
+        progress "$1"
+        if [ $((came - came_before)) -ge 4096 ] || [ "$came" -lt "$came_before" ] || [ $((ticks - ticks_before)) -ge "$2" ]; then
+            idle=0 came_before=$came ticks_before=$ticks
+        else
+            idle=$((idle + pause))
+        fi
+    done
+    : >"$work/stalled"
+    # shellcheck disable=SC2086 # several
+    kill $tree 2>/dev/null
+    sleep 5 &
+    nap=$!
+    wait "$nap"
+    # shellcheck disable=SC2086
+    kill -KILL $tree 2>/dev/null
 }
 
 # source_of IMAGE: this is where it is to come from.
@@ -236,13 +302,19 @@ make() {
     shift
     build --disable-cache ${no_https:+"$no_https"} "$@" "$work/$what" "docker://$make_from" >"$work/said" 2>&1 </dev/null &
     build=$!
+    watch "$build" "$stall_s" >/dev/null 2>&1 &
+    watcher=$!
     directory=$(working_directory)
-    wait "$build"
+    # (Shells say by what signal it ended.)
+    wait "$build" 2>/dev/null
     make_code=$?
     build=
+    kill -USR1 "$watcher" 2>/dev/null
+    watcher=
     if [ "$make_code" != 0 ]; then
         said=$(grep -e FATAL -e ERROR "$work/said" | tail -n 3)
         said=${said:-$(tail -n 3 "$work/said")}
+        [ ! -e "$work/stalled" ] || said="the pull from $registry was given up: nothing has come for $stall_s s"
         remove_tree "$work"
         work=
         case $said in
@@ -255,7 +327,7 @@ make() {
     echo "$registry/$repository@${digest:-$reference}" >"$work/id"
     [ -n "$digest" ] || echo - >"$work/id"
     remove_tree "$work/tmp"
-    rm -f "$work/said" "$work/headers"
+    rm -f "$work/said" "$work/headers" "$work/stalled" "$key/failed"
     write_size "$work"
     version=v${work##*/new.}
     mv "$work" "$key/$version" && work='' && echo "$version" >"$key/current.$$" && mv -f "$key/current.$$" "$key/current" || {
@@ -278,11 +350,12 @@ is_image() {
     esac
 }
 
-# prepare ROOT IMAGE PULL FORMAT PLAIN_HTTP [MIRROR…]
+# prepare ROOT IMAGE PULL FORMAT PLAIN_HTTP STALL_S [MIRROR…]
 # TOWLINE_AUTH: a file with the words USER PASSWORD TAG for IMAGE, and beside it FILE.curl, the same for curl.
 prepare() {
-    root=$1 image=${2#docker://} pull=$3 format=$4 plain=$5
-    shift 5
+    root=$1 image=${2#docker://} pull=$3 format=$4 plain=$5 stall_s=$6
+    shift 6
+    is_number "$stall_s" || usage 'container/apptainer prepare …: STALL_S is a number'
     work=''
     clock
     begun=$now
@@ -328,16 +401,21 @@ prepare() {
         break
     done
 
-    main=$$ heart='' build='' host_name=$(uname -n)
+    main=$$ heart='' watcher='' build='' words='' worst=65 host_name=$(uname -n)
     trap 'kill "$build" 2>/dev/null; release; exit 75' TERM INT HUP
     make_lock || answer
+    # The last one who held it may have failed just before.
+    first_line "$key/failed"
+    [ "$line" = - ] || [ "$line" = "$failure" ] || {
+        release
+        share_failure
+    }
     # Perhaps it was made while this waited.
     if current && [ "$pull" != Always ]; then
         release
         answer
     fi
 
-    words='' worst=65
     for candidate in "$image" "$@"; do
         case $candidate in
             /*)
@@ -359,7 +437,7 @@ prepare() {
         if [ $# != 0 ]; then said="$candidate: $said"; fi
         words="$words${words:+; }$said"
     done
+    keep_failure
     release
-    [ "$worst" = 65 ] || away "$words"
-    wrong "$words"
+    give_up
 }

@@ -221,6 +221,8 @@ pub struct Site {
     pub plain_http: Vec<String>,
     /// How images are kept: `sandbox` (a directory) or `sif` (a file).
     pub image_format: String,
+    /// A pull of which nothing comes for so many seconds is given up.
+    pub pull_stall_s: u64,
     /// The kind of GPU to ask for by name.
     pub gpu_type: Option<String>,
     /// The resource by which pods ask for GPUs, beside `nvidia.com/gpu` and `amd.com/gpu`.
@@ -249,6 +251,7 @@ impl Default for Site {
             image_rewrites: Vec::new(),
             plain_http: Vec::new(),
             image_format: "sandbox".to_owned(),
+            pull_stall_s: PULL_STALL_S,
             gpu_type: None,
             gpu_resource: None,
             batch: "slurm".to_owned(),
@@ -275,6 +278,8 @@ pub fn overhead_memory_mb(runtime: &str) -> u64 {
 
 /// Seconds of grace that a pod has when it says nothing.
 pub const DEFAULT_GRACE_S: i64 = 30;
+/// A pull of which nothing comes for so many seconds is given up, unless the site says otherwise.
+pub const PULL_STALL_S: u64 = 120;
 
 /// Translates a pod.
 ///
@@ -435,6 +440,7 @@ fn pod_pairs(bundle: &Bundle, spec: &PodSpec, site: &Site) -> Result<Vec<u8>, Fa
         ("hostname", hostname),
         ("plain_http", site.plain_http.join(",")),
         ("image_format", site.image_format.clone()),
+        ("pull_stall_s", site.pull_stall_s.to_string()),
     ])?)
 }
 

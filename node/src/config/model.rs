@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use towline_core::images::ImageLimits;
+use towline_core::translate::PULL_STALL_S;
 
 use super::node::{Node, NodeDefaults};
 use super::values::{Duration, Path, Quantity};
@@ -168,6 +169,8 @@ pub struct Images {
     /// What they may take afterwards.
     #[schemars(extend("x-default" = "80 % of maxSize"))]
     pub reduced_size: Option<Quantity>,
+    /// A pull of which nothing has come for so long is given up, and tried again later.
+    pub pull_progress_deadline: Duration,
     /// Rewrite rules; the first whose `from` fits is used.
     pub rewrites: Vec<Rewrite>,
     /// Registries that are spoken to without TLS: `host` or `host:port`, as compute nodes see them.
@@ -181,6 +184,7 @@ impl Default for Images {
             max_age: Duration::seconds(30 * 86_400),
             max_size: None,
             reduced_size: None,
+            pull_progress_deadline: Duration::seconds(PULL_STALL_S),
             rewrites: Vec::new(),
             plain_http: Vec::new(),
         }

@@ -349,6 +349,10 @@ fn what_is_wrong_in_a_file_is_said_with_line_key_and_what_would_be_right() {
             &["there is no batch system \"../x\": there are host, slurm"],
         ),
         (
+            "images: {pullProgressDeadline: 2s}",
+            &["images.pullProgressDeadline: ", "at least 5s"],
+        ),
+        (
             "images: {plainHTTP: ['http://a']}",
             &["images.plainHTTP[0]: ", "without http://"],
         ),

@@ -45,6 +45,7 @@ impl Settings {
                 image_rewrites: config.images.rewrites.iter().map(Into::into).collect(),
                 plain_http: config.images.plain_http.clone(),
                 image_format: config.cluster.image_format.as_str().to_owned(),
+                pull_stall_s: config.images.pull_progress_deadline.get().as_secs(),
                 ..Common::default()
             },
             nodes: config.nodes.iter().map(node).collect(),

@@ -72,6 +72,8 @@ pub struct Common {
     pub plain_http: Vec<String>,
     /// `sandbox` or `sif`.
     pub image_format: String,
+    /// A pull of which nothing comes for so many seconds is given up.
+    pub pull_stall_s: u64,
     /// Where the control plane reaches the kubelet endpoint.
     pub address: String,
     /// Where the cluster is, for a person.
@@ -123,6 +125,7 @@ impl NodeSite {
             image_rewrites: common.image_rewrites.clone(),
             plain_http: common.plain_http.clone(),
             image_format: common.image_format.clone(),
+            pull_stall_s: common.pull_stall_s,
             gpu_type: settings
                 .gpu_type
                 .clone()
