@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::jiff::Timestamp;
 
 use crate::answer::{Job, JobState, Stage};
 use crate::deadline;
@@ -28,6 +29,8 @@ const ASKED_AGAIN_S: i64 = 5;
 /// How long a pod may wait for its submission, a submission for its answer, and a job for its start before the API is told
 /// so, seconds: in a burst of pods, most of that is over by then, and each status costs the API server more than it says.
 pub const QUICK_S: i64 = 2;
+/// Expected starts of jobs are told in steps of so many seconds.
+const COARSE_S: i64 = 900;
 /// How long the directory of a pod stays that is gone: whoever follows a log has to read its end, seconds.
 pub const LINGER_S: i64 = 10;
 /// How long after a pod's deadline its job is told of it, seconds: it knows the one that it was made with by itself.
@@ -205,6 +208,7 @@ impl Shown {
                 },
                 message,
                 job: remote.and_then(|remote| remote.job.as_deref()),
+                queue: job,
             },
             Self::Remote => match report {
                 Some(report) => View::Reported { report, job },
@@ -435,6 +439,12 @@ pub fn just_submitted(job: &str) -> String {
 /// What a job waits for, for a person.
 pub fn describe(job: &Job) -> String {
     let Job { id, text, .. } = job;
+    if let (JobState::Pending, Some(start)) = (job.state, job.start) {
+        return format!(
+            "job {id} waits in the queue: {text}, expected to start by {}",
+            coarse(start)
+        );
+    }
     match (job.state, job.reason.as_deref()) {
         (JobState::Held, _) => format!("job {id} is held: {text}"),
         (JobState::Pending, Some("limit")) => format!("job {id} can never start as asked: {text}"),
@@ -444,6 +454,12 @@ pub fn describe(job: &Job) -> String {
         (state, _) if state.ended() => format!("job {id} is over: {text}"),
         _ => format!("job {id} is starting: {text}"),
     }
+}
+
+/// A time for a person. An expected start is an estimate that moves all the time: what is said of it shall not.
+fn coarse(seconds: i64) -> Timestamp {
+    let rounded = seconds.saturating_add(COARSE_S - 1) / COARSE_S * COARSE_S;
+    Timestamp::from_second(rounded).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

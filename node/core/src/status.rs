@@ -18,7 +18,7 @@ use crate::answer::{Job, JobState, Report, Stage};
 use crate::deadline;
 use crate::translate::Rejection;
 
-pub use conditions::{SUBMITTED, submitted};
+pub use conditions::{QUEUED, SUBMITTED, submitted};
 pub use containers::UNKNOWN;
 
 /// What is known of a pod, in the order of its life.
@@ -32,6 +32,8 @@ pub enum View<'a> {
         message: &'a str,
         /// The job, once there is one.
         job: Option<&'a str>,
+        /// What the batch system says of it.
+        queue: Option<&'a Job>,
     },
     /// Its supervisor has reported.
     Reported {

@@ -53,8 +53,9 @@ NF >= 7 && $1 ~ /^[0-9]+$/ {
     end = time($5)
     if (state == "pending") {
         reason = waits_for($7)
-        if (reason == "held") state = "held"
-        start = end = "-"
+        end = "-"
+        # (A start is what Slurm expects.)
+        if (reason == "held") { state = "held"; start = "-" }
     }
     if (state ~ /^(running|suspended|completing)$/) end = "-"
     code = signal = "-"

@@ -153,6 +153,11 @@ case_deletion_in_the_queue() {
     wait_for 60 'a job' has_job
     says() { field queued '{.status.containerStatuses[0].state.waiting.message}' | grep -q PartitionDown; }
     wait_for 60 'the reason why it waits' says
+    queued() { field queued "{.status.conditions[?(@.type==\"towline.dev/Queued\")].$1}"; }
+    same 'the condition' 'True Resources' "$(queued status) $(queued reason)"
+    has "$(queued message)" PartitionDown
+    k get events --field-selector involvedObject.name=queued,reason=Queued -o jsonpath='{.items[*].message}' >"$T/events"
+    has "$(cat "$T/events")" PartitionDown
     same phase Pending "$(phase queued)"
     k delete pod queued --wait=false >/dev/null
     until_gone queued

@@ -64,8 +64,8 @@ fn with_job() -> RemotePod {
     }
 }
 
-fn listed(mut observed: Observed, state: JobState, at: i64) -> Observed {
-    let job = Job {
+fn job(state: JobState) -> Job {
+    Job {
         uid: Some("u".into()),
         id: "7".into(),
         state,
@@ -75,8 +75,11 @@ fn listed(mut observed: Observed, state: JobState, at: i64) -> Observed {
         host: None,
         reason: None,
         text: "X".into(),
-    };
-    observed.listed(vec![job], at);
+    }
+}
+
+fn listed(mut observed: Observed, state: JobState, at: i64) -> Observed {
+    observed.listed(vec![job(state)], at);
     observed
 }
 
@@ -148,6 +151,23 @@ fn a_pod_that_was_submitted_and_is_not_there_is_lost_and_never_submitted_again()
         assert_eq!(ended.unwrap().exit_code, 137);
         assert_eq!(ended.unwrap().reason.as_deref(), Some(status::UNKNOWN));
     }
+}
+
+#[test]
+fn an_expected_start_is_told_in_steps() {
+    let waits = |start| Job {
+        start,
+        reason: Some("resources".into()),
+        text: "PENDING Resources".into(),
+        ..job(JobState::Pending)
+    };
+    let said = |start| describe(&waits(Some(start)));
+    assert_eq!(
+        said(901),
+        "job 7 waits in the queue: PENDING Resources, expected to start by 1970-01-01T00:30:00Z"
+    );
+    assert_eq!(said(901), said(1800));
+    assert_eq!(describe(&waits(None)), "job 7 waits in the queue: PENDING Resources");
 }
 
 #[test]

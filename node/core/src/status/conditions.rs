@@ -3,11 +3,14 @@
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodStatus};
 
 use super::{View, time};
-use crate::answer::Stage;
+use crate::answer::{JobState, Stage};
 use crate::life;
 
 /// The condition that says that a pod was given to the batch system: with it, a pod is never given again.
 pub const SUBMITTED: &str = "towline.dev/Submitted";
+
+/// The condition that says that a pod's job waits in the batch system's queue, and why.
+pub const QUEUED: &str = "towline.dev/Queued";
 
 /// The message of the condition [`SUBMITTED`], if it holds.
 pub fn submitted(status: &PodStatus) -> Option<&str> {
@@ -50,6 +53,31 @@ pub fn set(
     }
 }
 
+/// A job that starts at once never has the condition; it ends when the job does not wait any more.
+fn queued(status: &mut PodStatus, pod: &Pod, view: View<'_>, now: i64) {
+    let waits = match view {
+        View::Waiting {
+            queue: Some(job),
+            message,
+            ..
+        } if matches!(job.state, JobState::Pending | JobState::Held) => Some((job, message)),
+        _ => None,
+    };
+    if let Some((job, message)) = waits {
+        let reason = match job.reason.as_deref() {
+            Some("limit") => "JobCannotStart",
+            Some("quota") => "Quota",
+            Some("resources") => "Resources",
+            Some("held") => "Held",
+            Some("dependency") => "Dependency",
+            _ => "Pending",
+        };
+        set(status, pod, QUEUED, true, Some(reason), Some(message), now);
+    } else if status.conditions.iter().flatten().any(|one| one.type_ == QUEUED) {
+        set(status, pod, QUEUED, false, Some("NotInQueue"), None, now);
+    }
+}
+
 /// Sets the conditions that a kubelet sets.
 pub fn fill(status: &mut PodStatus, pod: &Pod, view: View<'_>, now: i64) {
     if !status
@@ -72,6 +100,7 @@ pub fn fill(status: &mut PodStatus, pod: &Pod, view: View<'_>, now: i64) {
         let message = format!("job {job}");
         set(status, pod, SUBMITTED, true, Some("Submitted"), Some(&message), now);
     }
+    queued(status, pod, view, now);
     let up = matches!(view, View::Reported { report, .. } if report.stage != Stage::Ended);
     set(status, pod, "PodReadyToStartContainers", up, None, None, now);
 

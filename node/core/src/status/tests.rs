@@ -164,6 +164,7 @@ fn until_it_starts_a_pod_waits_as_on_a_kubelet() {
             reason: "ContainerCreating",
             message: "job 7 waits",
             job: Some("7"),
+            queue: None,
         };
         let found = compute(&pod("Never", init), view, &BTreeMap::new(), None, 100);
         let waiting = found.container_statuses.as_ref().unwrap()[0]
@@ -486,4 +487,50 @@ fn a_pod_is_not_over_while_what_was_added_still_runs() {
     };
     assert_eq!(phase(Stage::Stopping, Running), "Running");
     assert_eq!(phase(Stage::Ended, Terminated), "Succeeded");
+}
+
+#[test]
+fn a_pod_in_the_queue_says_why_until_its_job_starts() {
+    let job = |reason: &str| Job {
+        uid: Some("u".into()),
+        id: "7".into(),
+        state: JobState::Pending,
+        start: None,
+        end: None,
+        exit: None,
+        host: None,
+        reason: Some(reason.into()),
+        text: "PENDING".into(),
+    };
+    let waiting = |pod: &Pod, job: Option<&Job>| {
+        let view = View::Waiting {
+            reason: "ContainerCreating",
+            message: "job 7 waits",
+            job: Some("7"),
+            queue: job,
+        };
+        compute(pod, view, &BTreeMap::new(), None, 100)
+    };
+    let mut pod = pod("Never", false);
+    let short = waiting(&pod, None);
+    assert!(short.conditions.iter().flatten().all(|one| one.type_ != QUEUED));
+    for (reason, expected) in [
+        ("resources", "Resources"),
+        ("limit", "JobCannotStart"),
+        ("other", "Pending"),
+    ] {
+        let found = waiting(&pod, Some(&job(reason)));
+        let queued = condition(&found, QUEUED);
+        assert_eq!(
+            (
+                queued.status.as_str(),
+                queued.reason.as_deref(),
+                queued.message.as_deref()
+            ),
+            ("True", Some(expected), Some("job 7 waits"))
+        );
+        pod.status = Some(found);
+    }
+    let found = of(&pod, &report(Stage::Running, None, vec![container("a", Running, None)]));
+    assert_eq!(condition(&found, QUEUED).status, "False");
 }
