@@ -36,9 +36,12 @@ images:
   plainHTTP: ["registry:5000", "registry:5001"]
   rewrites: [{from: docker.io/library/busybox, to: "registry:5000/busybox"}]
 nodeDefaults:
+  capacity: {amd.com/gpu: 4, example.org/fpga: 8}
   policy:
+    gres: {example.org/fpga: fpga}
     hostPaths: [{path: /home/alice/open}, {path: /usr/share, readOnly: true}]
     volumes: [{from: /exports, to: /home/alice/volumes}]
+    runtimeClasses: {direct: none}
   flavours:
   - {name: wide, cpu: 3, settings: {comment: wide, walltime: "0:20:00"}}
 EOF
