@@ -101,9 +101,10 @@ net_agent=kube-probe/1.36
 net_grpc_verdict() {
     case $net_said in
         00000000020801*) return 0 ;;
-        000000000208*) echo 'service unhealthy (its status is not SERVING)' ;;
-        0000000000*) echo 'service unhealthy (responded with "UNKNOWN")' ;;
-        *) echo 'error: this server does not answer the gRPC health check (grpc.health.v1.Health)' ;;
+        00000000020802*) echo 'service unhealthy (responded with "NOT_SERVING")' ;;
+        00000000020803*) echo 'service unhealthy (responded with "SERVICE_UNKNOWN")' ;;
+        0000000000* | 000000000208*) echo 'service unhealthy (responded with "UNKNOWN")' ;;
+        *) echo 'error: health rpc failed: this server has no such service, or no health check (grpc.health.v1.Health)' ;;
     esac
     return 1
 }
@@ -192,8 +193,9 @@ def grpc():
     if answer[:7] == b"\0\0\0\0\2\x08\1":
         end(0)
     if answer[:5] == b"\0\0\0\0\0" or answer[:6] == b"\0\0\0\0\2\x08":
-        end(1, "service unhealthy (its status is not SERVING)")
-    end(1, "error: this server does not answer the gRPC health check (grpc.health.v1.Health)")
+        state = {b"\2": "NOT_SERVING", b"\3": "SERVICE_UNKNOWN"}.get(answer[6:7], "UNKNOWN")
+        end(1, "service unhealthy (responded with \"%s\")" % state)
+    end(1, "error: health rpc failed: this server has no such service, or no health check (grpc.health.v1.Health)")
 try:
     if action == "tcp":
         socket.create_connection((host, port), timeout)
