@@ -41,7 +41,7 @@ nodeDefaults:
     gres: {example.org/fpga: fpga}
     hostPaths: [{path: /home/alice/open}, {path: /usr/share, readOnly: true}]
     volumes: [{from: /exports, to: /home/alice/volumes}]
-    runtimeClasses: {direct: none}
+    runtimeClasses: {boxed: apptainer, direct: none}
   flavours:
   - {name: wide, cpu: 3, settings: {comment: wide, walltime: "0:20:00"}}
 EOF

@@ -105,3 +105,45 @@ END
     k delete pod chosen --wait=false >/dev/null
     until_gone chosen
 }
+
+# CPUs are rounded up together; a limit comes before a request; what runs side by side is summed; what comes first may need more.
+case_resources_of_containers() {
+    kubectl apply -f - >/dev/null <<END
+apiVersion: node.k8s.io/v1
+kind: RuntimeClass
+metadata: {name: boxed}
+handler: boxed
+overhead: {podFixed: {cpu: 1500m, memory: 50Mi}}
+END
+    pod steady <<END
+initContainers:
+  - {name: side, image: $image, restartPolicy: Always, command: [sh, -c, 'trap "exit 0" TERM; while :; do sleep 0.2; done'], resources: {requests: {cpu: 700m, memory: 100Mi}}}
+  - {name: first, image: $image, command: ["true"], resources: {requests: {cpu: "1", memory: 60Mi}}}
+containers:
+  - {name: main, image: $image, command: [sh, -c, 'echo "devices=\$ROCR_VISIBLE_DEVICES,\$CUDA_VISIBLE_DEVICES"; trap "exit 0" TERM; while :; do sleep 0.2; done'],
+     resources: {requests: {cpu: 200m, memory: 150Mi}, limits: {cpu: 1500m, memory: 300Mi, amd.com/gpu: "2", example.org/fpga: "3"}}}
+  - {name: helper, image: $image, command: [sh, -c, 'trap "exit 0" TERM; while :; do sleep 0.2; done'], resources: {requests: {cpu: 600m, memory: 101Mi}}}
+END
+    pod peak <<END
+runtimeClassName: boxed
+initContainers:
+  - {name: side, image: $image, restartPolicy: Always, command: [sh, -c, 'trap "exit 0" TERM; while :; do sleep 0.2; done'], resources: {requests: {cpu: "1", memory: 100Mi}}}
+  - {name: first, image: $image, command: ["true"], resources: {limits: {cpu: "3", memory: 700Mi}}}
+containers: [{name: main, image: $image, command: [sh, -c, 'trap "exit 0" TERM; while :; do sleep 0.2; done'], resources: {requests: {cpu: "1", memory: 100Mi}}}]
+END
+    # (256 MiB are for what surrounds the containers.)
+    job=$(job_of steady)
+    lines_of "$job" NumCPUs=3 MinMemoryNode=757M
+    grep -Eqx 'TresPerNode=gres[/:]gpu:fake:2,gres[/:]fpga:3' <<<"$job" || wrong "other devices in: $job"
+    lines_of "$(job_of peak)" NumCPUs=6 MinMemoryNode=1106M
+    until_phase steady Running
+    wait_for 30 'its GPUs' eval 'k logs steady -c main | grep -q "^devices=.*0,1"'
+    until_phase peak Running
+    pod greedy <<END
+containers: [{name: main, image: $image, command: ["true"], resources: {limits: {example.org/fpga: "9"}}}]
+END
+    until_refused greedy OutOfexample.org/fpga 'requested: 9, used: 3, capacity: 8'
+    k delete pod steady peak --wait=false >/dev/null
+    until_gone steady
+    until_gone peak
+}
