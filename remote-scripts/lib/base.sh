@@ -63,9 +63,9 @@ is_number() {
 
 # What the file `pod` of a pod and the file `container` of a container may say (see README.md).
 # shellcheck disable=SC2034
-pod_keys='format uid namespace name restart_policy grace_s deadline_s runtime hostname plain_http image_format pull_stall_s'
+pod_keys='format uid namespace name restart_policy grace_s deadline_s runtime hostname plain_http image_format pull_stall_s share_processes'
 # shellcheck disable=SC2034
-container_keys='name kind image pull workdir read_only user stdin tty restart restart_rules message stop_signal ranks'
+container_keys='name kind image pull workdir read_only user stdin tty restart restart_rules message stop_signal ranks capabilities hidden target'
 
 # pairs FILE KEY…: reads lines key=value into variables p_KEY; keys that are absent become empty, others are refused.
 pairs() {
@@ -155,6 +155,21 @@ find_program() {
     done
     program=
     return 1
+}
+
+# own_ids: sets $own_uid and $own_gid to those of the account.
+# shellcheck disable=SC2034
+own_ids() {
+    own_uid='' own_gid=''
+    while read -r own_key _ own_value _; do
+        case $own_key in
+            Uid:) own_uid=$own_value ;;
+            Gid:)
+                own_gid=$own_value
+                break
+                ;;
+        esac
+    done </proc/self/status
 }
 
 # await PID: sets $code to the exit code of a child, whatever signals are handled meanwhile.

@@ -29,6 +29,15 @@ rank_of() {
     fi
 }
 
+# sandbox_of POD_DIR: sets $sandbox to the process that holds the namespaces of the pod, and $sandbox_processes to 1 if its
+# containers see each other's processes; $sandbox is empty if there is none. (See lib/sandbox.sh.)
+# shellcheck disable=SC2034
+sandbox_of() {
+    sandbox='' sandbox_processes=''
+    if [ -r "$1/run/sandbox" ]; then read -r sandbox sandbox_processes <"$1/run/sandbox"; fi
+    [ -z "$sandbox" ] || [ -d "/proc/$sandbox" ] || fail "the process $sandbox that holds the namespaces of the pod has ended"
+}
+
 # passed COMMAND: calls COMMAND NAME for each variable of the environment that a rank's container is to have from the batch
 # system (TOWLINE_PASS).
 passed() {

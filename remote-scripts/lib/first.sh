@@ -11,22 +11,17 @@ children() {
     done
 } 2>/dev/null
 
-# first_process PID MOST: sets $first to the container's PID 1, in a namespace of its own: PID or one that descends from it,
-# found among the nearest MOST. False, and PID itself, if there is none.
+# first_process PID MOST: sets $first to the first process of the container that PID has started: one that sees the container's
+# root, where its own directory is mounted. It is PID itself or descends from it, found among the nearest MOST. False, and
+# PID itself, if there is none.
 first_process() {
     first=$1 queue="$1 " first_looked=0
     while [ -n "$queue" ] && [ "$first_looked" -lt "$2" ]; do
         process=${queue%% *} queue=${queue#* } first_looked=$((first_looked + 1))
-        while read -r first_key first_ids; do
-            [ "$first_key" = NSpid: ] || continue
-            case $first_ids in
-                *[!0-9]1)
-                    first=$process
-                    return 0
-                    ;;
-            esac
-            break
-        done <"/proc/$process/status"
+        if [ -e "/proc/$process/root/.singularity.d/towline/container" ]; then
+            first=$process
+            return 0
+        fi
         children "$process"
     done
     return 1

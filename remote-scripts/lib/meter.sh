@@ -2,8 +2,8 @@
 # directory. The shell itself reads it from /proc and from the job's cgroup: no process is started for it, however long a
 # pod runs. The first figures are there after two seconds, the next ones at growing intervals, up to 15 s.
 #
-# A container is its first process with all that descend from it. Where the container has a PID namespace of its own, its
-# first process is PID 1 there, so that the runtime's own processes do not count. Processor time of children that have
+# A container is its first process with all that descend from it. Where the container has a root of its own, its first process
+# is the first one that sees that, so that the runtime's own processes do not count. Processor time of children that have
 # ended is in their parents' figures. Memory is that which is not backed by files (rss), and for the working set also the
 # largest share of files and shared memory that one of the processes has: summing those up would count pages repeatedly.
 # shellcheck shell=sh

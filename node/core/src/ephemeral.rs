@@ -77,7 +77,8 @@ pub fn translate(pod: &Pod, n: usize, references: &References, site: &Site) -> R
     };
     // (The list only grows, so each keeps its number.)
     let before = pod.spec.iter().flat_map(translate::containers).count();
-    translate::added(&alone(pod, container), before + n, references, site).map_err(|fault| match fault {
+    let target = container.target_container_name.as_deref();
+    translate::added(&alone(pod, container), before + n, target, references, site).map_err(|fault| match fault {
         Fault::Rejected(Rejection { reason, message }) => Fault::Rejected(Rejection {
             reason,
             message: message.replace("containers[0]", &format!("ephemeralContainers[{n}]")),
@@ -128,7 +129,7 @@ mod tests {
             entries.keys()
         );
         let container = text(&entries, &format!("{base}/container"));
-        for line in ["kind=ephemeral\n", "stdin=open\n", "tty=1\n"] {
+        for line in ["kind=ephemeral\n", "stdin=open\n", "tty=1\n", "target=main\n"] {
             assert!(container.contains(line), "{line} in {container}");
         }
         assert_eq!(

@@ -335,6 +335,7 @@ pub fn translate(pod: &Pod, references: &References, site: &Site) -> Result<Bund
         ranks: job.ranks,
         names,
         places: found,
+        target: None,
     };
     for (n, (init, container)) in containers(spec).enumerate() {
         whole.add_container(&mut bundle, n, kind(init, container), container)?;
@@ -358,12 +359,14 @@ fn places_of(
     Ok(found)
 }
 
-/// The files of a container that is added to a pod as its `n`-th; `pod` is the pod with that container alone.
+/// The files of a container that is added to a pod as its `n`-th; `pod` is the pod with that container alone. `target`: the
+/// container whose processes it is to see.
 pub(crate) fn added(
     pod: &Pod,
     n: usize,
     references: &References,
     site: &Site,
+    target: Option<&str>,
 ) -> Result<BTreeMap<String, Entry>, Fault> {
     fields::decide(pod)?;
     let Some(spec) = &pod.spec else {
@@ -383,6 +386,7 @@ pub(crate) fn added(
         ranks: None,
         names: network::add(&mut bundle, spec)?,
         places: places_of(pod, spec, references, site)?,
+        target,
     };
     for container in &spec.containers {
         whole.add_container(&mut bundle, n, "ephemeral", container)?;
@@ -406,6 +410,8 @@ struct Whole<'a> {
     ranks: Option<u64>,
     names: Vec<network::NameFile>,
     places: BTreeMap<String, Place>,
+    /// The container whose processes the one that is added is to see.
+    target: Option<&'a str>,
 }
 
 /// The containers in the order in which they start, with whether each is an init container.
@@ -419,7 +425,7 @@ fn pod_pairs(bundle: &Bundle, spec: &PodSpec, site: &Site) -> Result<Vec<u8>, Fa
     let deadline = spec
         .active_deadline_seconds
         .map_or_else(|| "-".to_owned(), |seconds| seconds.to_string());
-    Ok(words::pairs([
+    let mut pairs = vec![
         ("format", "1".to_owned()),
         ("uid", bundle.uid.clone()),
         ("namespace", bundle.namespace.clone()),
@@ -441,7 +447,11 @@ fn pod_pairs(bundle: &Bundle, spec: &PodSpec, site: &Site) -> Result<Vec<u8>, Fa
         ("plain_http", site.plain_http.join(",")),
         ("image_format", site.image_format.clone()),
         ("pull_stall_s", site.pull_stall_s.to_string()),
-    ])?)
+    ];
+    if spec.share_process_namespace == Some(true) {
+        pairs.push(("share_processes", "1".to_owned()));
+    }
+    Ok(words::pairs(pairs)?)
 }
 
 /// The container runtime: the node's, or that of the pod's RuntimeClass.
@@ -510,6 +520,9 @@ impl Whole<'_> {
         bundle.file(format!("{base}/container"), words::pairs(pairs)?);
         if !mirrors.is_empty() {
             bundle.file(format!("{base}/mirrors"), words::encode(mirrors)?);
+        if let Some(target) = self.target.filter(|name| !name.is_empty()) {
+            pairs.push(("target", target.to_owned()));
+        }
         }
         life::add(bundle, &base, container)?;
 
@@ -697,6 +710,19 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_waited_for_and_what_is_optional_is_not() {
+        assert!(!file(&bundle, "pod").contains("share_processes"));
+    }
+
+    #[test]
+    fn a_pod_says_whether_its_containers_share_their_processes() {
+        for (shared, expected) in [(json!(true), true), (json!(false), false), (json!(null), false)] {
+            let spec = json!({"shareProcessNamespace": shared, "containers": [{"name": "c", "image": "i"}]});
+            let bundle = translate(&pod(spec), &References::default(), &Site::default()).unwrap();
+            assert_eq!(
+                file(&bundle, "pod").lines().any(|line| line == "share_processes=1"),
+                expected
+            );
+        }
         let with = |optional: bool| {
             pod(json!({"containers": [{"name": "c", "image": "i", "env": [
                 {"name": "S", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k", "optional": optional}}}]}]}))

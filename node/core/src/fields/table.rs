@@ -61,7 +61,6 @@ const fn meaningless(path: &'static str, why: &'static str) -> Row {
 
 const SCHEDULER: &str = "the scheduler's business before the pod comes here";
 const API_SERVER: &str = "the API server's business before the pod comes here";
-const SUPERVISOR: &str = "the supervisor inside the job cannot do it yet";
 pub(super) const KERNEL: &str = "an ordinary account of a cluster may not change it";
 const WINDOWS: &str = "compute nodes run Linux";
 const DISK: &str = "a disk of a cloud cannot be attached to a compute node";
@@ -87,9 +86,11 @@ pub const POD: &[Row] = &[
         "each is added to the job that waits or runs (`kubectl debug`), with the fields of other containers",
         "debug_a_pod_that_runs",
     ),
-    meaningless(
+    row(
         "ephemeralContainers[].targetContainerName",
-        "each container has processes of its own: the one that is added sees the pod's volumes and the node's network",
+        Decision::InPart,
+        "it sees the processes of a target that is root inside; beside one that is not, it does not start, and says so",
+        "a_debugger_sees_its_target",
     ),
     honoured("restartPolicy", "inside the job, with the kubelet's pauses", "restarts"),
     honoured(
@@ -174,7 +175,11 @@ pub const POD: &[Row] = &[
         "no pod ever has more rights on the compute node than the account",
         "protected_as_far_as_it_goes",
     ),
-    refused("shareProcessNamespace", SUPERVISOR),
+    honoured(
+        "shareProcessNamespace",
+        "by user namespaces of the compute node; without any there, the pod fails and says so",
+        "containers_share_their_processes",
+    ),
     honoured(
         "imagePullSecrets[].name",
         "for the image's registry; a secret that is not there is passed over",
