@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # all parts share the variables of the driver
 # The programs of the control plane: those of $KUBEBUILDER_ASSETS if it has them all, else one program built from the Go
-# module controlplane/ and kept in the cache. They are named in $dir/bin.
+# module controlplane/ and kept in the cache. They are named in $dir/bin. Other programs that are made of Go modules.
 
 control_plane_parts="etcd kube-apiserver kube-controller-manager kube-scheduler kubectl"
 
@@ -45,6 +45,29 @@ build_binaries() {
     for part in $control_plane_parts; do ln -s controlplane "$partial/$part"; done
     rm -rf "$cache"/controlplane-????????????
     mv "$partial" "$1"
+}
+
+# kept PROGRAM MODULE: the file of a program that MODULE/build makes, once, for all testbeds that want it at the same time.
+kept() {
+    local sources file partial=$cache/$1.$$
+    mapfile -t sources < <(find "$here/$2" -type f | LC_ALL=C sort)
+    file=$cache/$1-$(hash_of "${sources[@]}")/$1
+    mkdir -p "$cache"
+    exec 7>"$cache/.$1.lock"
+    flock 7
+    if [ ! -x "$file" ]; then
+        go_up "$(awk '$1 == "go" { print $2 }' "$here/$2/go.mod")" || exit 1
+        say "building $1 (once)"
+        mkdir -p "$partial"
+        if ! "$here/$2/build" "$partial/$1" >"$root/$1.log" 2>&1; then
+            rm -rf "$partial"
+            die "go build failed: $(grep -v '^go: downloading' "$root/$1.log" | tail -n 5)"
+        fi
+        rm -rf "$cache/$1"-????????????
+        mv "$partial" "${file%/*}"
+    fi
+    exec 7>&-
+    echo "$file"
 }
 
 # go_up VERSION: is there a Go that is new enough, or one that fetches itself a newer one?

@@ -10,8 +10,7 @@ metrics() {
         return
     fi
     local pki=$dir/pki program
-    program=$cache/metrics-server-$(hash_of "$here"/metrics-server/*)/metrics-server
-    [ -x "$program" ] || metrics_build "$program" || exit 1
+    program=$(kept metrics-server metrics-server)
     if [ ! -f "$dir/metrics-server.kubeconfig" ]; then
         certificate metrics-server /CN=metrics-server serverAuth,clientAuth DNS:metrics-server.kube-system.svc
         kubeconfig "\"client-certificate\": \"$pki/metrics-server.crt\", \"client-key\": \"$pki/metrics-server.key\"" >"$dir/metrics-server.kubeconfig"
@@ -36,29 +35,6 @@ metrics_down() {
 metrics_are_served() {
     api /apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io |
         jq -e '.status.conditions[]? | select(.type == "Available" and .status == "True")'
-}
-
-# metrics_build FILE: once, for all testbeds that want it at the same time.
-metrics_build() {
-    local partial=$cache/metrics-server.$$
-    mkdir -p "$cache"
-    exec 8>"$cache/.metrics-server.lock"
-    flock 8
-    if [ -x "$1" ]; then
-        exec 8>&-
-        return
-    fi
-    go_up "$(awk '$1 == "go" { print $2 }' "$here/metrics-server/go.mod")" || return 1
-    say "building metrics-server (once)"
-    mkdir -p "$partial"
-    if ! "$here/metrics-server/build" "$partial/metrics-server" >"$root/metrics-server.log" 2>&1; then
-        rm -rf "$partial"
-        say "go build failed: $(grep -v '^go: downloading' "$root/metrics-server.log" | tail -n 5)"
-        return 1
-    fi
-    rm -rf "$cache"/metrics-server-????????????
-    mv "$partial" "${1%/*}"
-    exec 8>&-
 }
 
 metrics_objects() {

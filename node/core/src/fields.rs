@@ -412,20 +412,17 @@ mod tests {
     }
 
     #[test]
-    fn each_case_that_is_named_is_in_the_suite() {
+    fn each_field_that_is_honoured_names_a_case_of_the_suite() {
         let cases: String = std::fs::read_dir(repository("testbed/e2e/cases"))
             .unwrap()
             .map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap())
             .collect();
-        for row in [POD, VOLUMES]
-            .iter()
-            .chain(CONTAINERS)
-            .flat_map(|table| table.iter())
-            .filter(|row| !row.test.is_empty())
-        {
+        let rows = [POD, VOLUMES].iter().chain(CONTAINERS).flat_map(|table| table.iter());
+        for row in rows {
+            let nothing_to_show = matches!(row.decision, Decision::Refused | Decision::Meaningless);
             assert!(
-                cases.contains(&format!("case_{}()", row.test)),
-                "{} names {}",
+                nothing_to_show && row.test.is_empty() || cases.contains(&format!("case_{}()", row.test)),
+                "no case of testbed/e2e shows {}: {:?}",
                 row.path,
                 row.test
             );

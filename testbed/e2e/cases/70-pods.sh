@@ -70,7 +70,7 @@ containers:
   - name: main
     image: $image
     command: [sh, -c, 'id -u; touch /data/file /anywhere && cat /secret/key && ls /data']
-    securityContext: {allowPrivilegeEscalation: false, privileged: false, capabilities: {drop: [ALL]}}
+    securityContext: {allowPrivilegeEscalation: false, privileged: false, runAsGroup: 3001, capabilities: {drop: [ALL]}}
     volumeMounts: [{name: data, mountPath: /data}, {name: secret, mountPath: /secret}]
   - {name: root, image: $image, command: [id, -u], securityContext: {runAsNonRoot: false, runAsUser: 0}}
 volumes: [{name: data, emptyDir: {}}, {name: secret, secret: {secretName: chart, defaultMode: 0400}}]

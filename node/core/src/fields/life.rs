@@ -136,7 +136,7 @@ pub const STARTUP: &[Row] = probe!(
     "probes",
     "hooks_and_probes_to_the_letter",
     "probes_of_ports",
-    "",
+    "probes_of_real_servers",
     honoured(
         "startupProbe.terminationGracePeriodSeconds",
         "in place of the pod's when it fails",
@@ -150,7 +150,7 @@ pub const LIVENESS: &[Row] = probe!(
     "probes",
     "hooks_and_probes_to_the_letter",
     "hooks_and_probes_to_the_letter",
-    "",
+    "probes_of_real_servers",
     honoured(
         "livenessProbe.terminationGracePeriodSeconds",
         "in place of the pod's when it fails",

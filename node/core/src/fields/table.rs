@@ -118,7 +118,7 @@ pub const POD: &[Row] = &[
         "with `policy.clusterDomain`; a name of more than 64 characters never starts",
         "names_of_hosts",
     ),
-    honoured("hostnameOverride", "before all others", ""),
+    honoured("hostnameOverride", "before all others", "a_claim_for_the_pod"),
     honoured(
         "hostAliases[].ip",
         "lines after those of the compute node's `/etc/hosts`",
@@ -189,7 +189,7 @@ pub const POD: &[Row] = &[
         "runtimeClassName",
         Decision::InPart,
         "those of `policy.runtimeClasses`",
-        "",
+        "runtime_classes",
     ),
     honoured("nodeName", SCHEDULER, "by_the_scheduler"),
     honoured(
@@ -224,7 +224,7 @@ pub const POD: &[Row] = &[
         "by_the_scheduler",
     ),
     honoured("automountServiceAccountToken", API_SERVER, "what_a_pod_knows_of_itself"),
-    honoured("overhead.*", "added to what the job asks for", ""),
+    honoured("overhead.*", "added to what the job asks for", "runtime_classes"),
     honoured(
         "readinessGates.**",
         "conditions of others are kept, and the pod is ready when they hold",
@@ -576,7 +576,12 @@ pub const CONTAINER: &[Row] = &[
         USER,
         "security_as_charts_ask_for_it",
     ),
-    row("securityContext.runAsGroup", Decision::InPart, GROUP, ""),
+    row(
+        "securityContext.runAsGroup",
+        Decision::InPart,
+        GROUP,
+        "security_as_charts_ask_for_it",
+    ),
     honoured(
         "securityContext.runAsNonRoot",
         "the processes see themselves as the account",
@@ -829,11 +834,15 @@ pub const VOLUMES: &[Row] = &[
         "waited for until it is bound to a volume for which `policy.volumes` knows a path: hostPath, local, nfs, csi",
         "persistent_volumes",
     ),
-    honoured("volumes[].persistentVolumeClaim.readOnly", "as asked for", ""),
+    honoured(
+        "volumes[].persistentVolumeClaim.readOnly",
+        "as asked for",
+        "persistent_volumes",
+    ),
     honoured(
         "volumes[].ephemeral.**",
         "as the claim that the control plane makes for the pod",
-        "",
+        "a_claim_for_the_pod",
     ),
     refused(
         "volumes[].nfs.**",
