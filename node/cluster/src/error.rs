@@ -1,5 +1,7 @@
 //! What can go wrong, sorted by what a caller may do about it.
 
+use std::sync::Arc;
+
 use towline_core::protocol::BadAnswer;
 use towline_ssh::ExitStatus;
 
@@ -60,6 +62,9 @@ pub enum Error {
         /// What came back.
         source: std::io::Error,
     },
+    /// It went wrong for several callers at once.
+    #[error(transparent)]
+    Shared(Arc<Error>),
 }
 
 impl Error {
@@ -69,6 +74,7 @@ impl Error {
             Self::Remote(error) => error.outcome_unknown(),
             Self::Script { status, .. } => !matches!(status, ExitStatus::Code(64 | 66 | 69 | 75 | 127)),
             Self::Answer { .. } => true,
+            Self::Shared(error) => error.outcome_unknown(),
             Self::Owned { .. } | Self::Invalid(_) | Self::Local { .. } => false,
         }
     }
@@ -79,6 +85,7 @@ impl Error {
             Self::Remote(error) => error.is_permanent(),
             Self::Script { status, .. } => *status == ExitStatus::Code(64),
             Self::Answer { source, .. } => matches!(source, BadAnswer::Version(_)),
+            Self::Shared(error) => error.is_permanent(),
             Self::Owned { .. } | Self::Invalid(_) | Self::Local { .. } => true,
         }
     }
@@ -90,6 +97,7 @@ impl Error {
                 status: ExitStatus::Code(code),
                 ..
             } => Some(*code),
+            Self::Shared(error) => error.exit_code(),
             _ => None,
         }
     }

@@ -103,7 +103,7 @@ struct Log<'a> {
 
 impl Log<'_> {
     /// Where to begin: with the last lines, but not before the moment from which on it is wanted, and always with a whole line.
-    /// With times it has to be known at which byte that is.
+    /// With times it has to be known at which byte that is, and for what is followed together with others.
     async fn start(&self, index: &LogIndex, query: &LogQuery) -> Result<LogStart, Error> {
         let from = match query.since {
             Some(since) => {
@@ -114,8 +114,9 @@ impl Log<'_> {
         };
         Ok(match query.tail_lines {
             // No line is shorter than a byte.
-            Some(lines) if lines < index.size || lines == 0 => {
-                if from == 0 && !query.timestamps {
+            Some(0) => LogStart::Offset(index.size),
+            Some(lines) if lines < index.size => {
+                if from == 0 && !query.timestamps && !query.follow {
                     LogStart::LastLines(lines)
                 } else {
                     LogStart::Offset(self.find(Backwards::last_lines(lines), from, index.size).await?)

@@ -2,8 +2,8 @@
 //!
 //! Over TLS only, and nobody is anonymous: each request is authenticated (`authentication`) and authorized
 //! (`authorization`) before anything else is looked at, `/healthz` included. A connection (`server`) brings requests to
-//! the `handler`, which knows the paths (`route`). A log's way: `query` → `run` → `since`, `backwards` → `logs` →
-//! `stamps` → `body`. A stream's way: `streaming`. Figures for monitoring: `stats`.
+//! the `handler`, which knows the paths (`route`). A log's way: `query` → `run` → `since`, `backwards` → `logs`
+//! (`following`: one reading for all who follow) → `stamps` → `body`. A stream's way: `streaming`. Figures for monitoring: `stats`.
 
 mod answer;
 mod authentication;
@@ -14,6 +14,7 @@ mod cache;
 mod configz;
 mod container_logs;
 mod error;
+mod following;
 mod handler;
 mod logs;
 mod options;
@@ -28,10 +29,12 @@ mod since;
 mod stamps;
 mod stats;
 mod streaming;
+mod taking;
 mod tls;
 mod user;
 
 pub use error::Error;
+pub use following::Following;
 pub use logs::{LogSource, LogStream};
 pub use options::{Options, Pods};
 pub use server::{Serving, serve};

@@ -21,7 +21,8 @@ use tracing::{debug, info, warn};
 use crate::configz::configuration;
 use crate::handler::Handler;
 use crate::reviews::Reviews;
-use crate::streaming::Ticket;
+use crate::streaming::{IDLE, Ticket};
+use crate::taking::Taking;
 use crate::user::Certified;
 use crate::{Error, LogSource, Options, Pods, tls};
 
@@ -123,6 +124,7 @@ impl Server {
     async fn connection(self, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
         let place = Arc::new(place);
         prepare(&stream);
+        let stream = Taking::within(IDLE, stream);
         let handshake = tokio::time::timeout(HANDSHAKE, self.acceptor.accept(stream));
         let stream = match self.cancel.run_until_cancelled(handshake).await {
             Some(Ok(Ok(stream))) => stream,

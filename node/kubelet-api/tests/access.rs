@@ -371,6 +371,25 @@ async fn a_client_that_says_nothing_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn a_client_that_says_little_and_often_is_not_waited_for_either() {
+    let node = Node::start(none()).await;
+    let mut slow = node.stranger().connect().await.unwrap();
+    slow.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
+    tokio::time::pause();
+    let start = tokio::time::Instant::now();
+    loop {
+        let mut answer = [0; 1024];
+        match tokio::time::timeout(Duration::from_secs(1), slow.read(&mut answer)).await {
+            Err(_) if slow.write_all(b"X: y\r\n").await.is_ok() && slow.flush().await.is_ok() => {}
+            Ok(Ok(read @ 1..)) => assert!(!answer[..read].starts_with(b"HTTP/1.1 200")),
+            _ => break,
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "it is still listened to");
+    }
+    assert!(start.elapsed() > Duration::from_secs(20), "half a minute it may take");
+}
+
+#[tokio::test]
 async fn there_is_an_end_to_how_many_are_served_at_once() {
     let node = Node::start(none()).await;
     let mut silent = Vec::new();

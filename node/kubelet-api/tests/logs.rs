@@ -4,6 +4,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use common::client::{Answer, piece, read};
@@ -299,6 +300,27 @@ async fn a_client_that_goes_away_ends_the_reading() {
     // Without a further byte of the log.
     open.wait_for(|open| *open == 0).await.unwrap();
     assert!(sender.is_closed());
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_not_waited_for_without_end() {
+    let (memory, sender) = following();
+    let (_node, client) = node(Arc::clone(&memory)).await;
+    let answer = client
+        .send(Method::GET, "/containerLogs/ns/p/c?follow=true", None)
+        .await
+        .unwrap();
+    let piece = Bytes::from(vec![b'x'; 1 << 20]);
+    // Until nothing more is taken, by either side's kernel neither.
+    while let Ok(sent) = tokio::time::timeout(Duration::from_secs(2), sender.send(Ok(piece.clone()))).await {
+        sent.unwrap();
+    }
+    tokio::time::pause();
+    let start = tokio::time::Instant::now();
+    sender.closed().await;
+    let hours = start.elapsed().as_secs_f64() / 3600.0;
+    assert!(hours > 3.9 && hours < 4.1, "{hours}");
+    drop(answer);
 }
 
 #[tokio::test]
