@@ -10,7 +10,7 @@ use towline_apiserver::Session;
 use towline_apiserver::identity::{client_ca, serving};
 use towline_apiserver::pods::BoundPod;
 use towline_cluster::Cluster;
-use towline_kubelet_api::{Options, Pods, Serving, serve};
+use towline_kubelet_api::{Following, Options, Pods, Serving, serve};
 
 use super::counted::Counted;
 use super::metrics::Metrics;
@@ -64,13 +64,12 @@ impl Pods for NodePods {
     }
 }
 
-/// The address of a pod's node.
+/// The address of the node of the cluster on which a pod runs: the pod's own. (`hostIP` is that of the virtual node.)
 fn address_of(shown: &Shown, uid: &str) -> Option<String> {
     let pods = shown.load();
     let mut found = pods.values().map(|bound| &bound.pod);
     let pod = found.find(|pod| pod.metadata.uid.as_deref() == Some(uid))?;
-    let status = pod.status.as_ref()?;
-    status.host_ip.clone().or_else(|| status.pod_ip.clone())
+    pod.status.as_ref()?.pod_ip.clone()
 }
 
 /// Opens the endpoint of node number `n`: the first on the configured port, each further one on the next.
@@ -130,7 +129,7 @@ pub async fn open(
         metrics: Arc::clone(&metrics),
     };
     let logs = Counted {
-        inner: cluster,
+        inner: Following::new(cluster),
         metrics,
     };
     let options = Options {
@@ -144,4 +143,32 @@ pub async fn open(
     let pods = Arc::new(NodePods { shown, session: n });
     let opened = serve(options, pods, Arc::new(logs), stop).await;
     opened.with_context(|| format!("failed to open the kubelet endpoint of {}", session.node()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_pods_ports_are_on_the_node_that_it_runs_on() {
+        let shown = Shown::default();
+        let pod = |uid: &str, status| {
+            let pod = json!({"metadata": {"uid": uid}, "status": status});
+            let bound = BoundPod {
+                session: 0,
+                pod: Arc::new(serde_json::from_value(pod).unwrap()),
+            };
+            (uid.to_owned(), bound)
+        };
+        // The virtual node's own address leads to this very machine, or nowhere.
+        let pods = [
+            pod("runs", json!({"hostIP": "192.0.2.1", "podIP": "10.0.0.7"})),
+            pod("waits", json!({"hostIP": "192.0.2.1"})),
+        ];
+        shown.store(Arc::new(pods.into()));
+        assert_eq!(address_of(&shown, "runs").as_deref(), Some("10.0.0.7"));
+        assert_eq!(address_of(&shown, "waits"), None);
+        assert_eq!(address_of(&shown, "unknown"), None);
+    }
 }
