@@ -87,6 +87,118 @@ END
     wait_for 120 'the pods to go' none
 }
 
+# What `helm create` writes, with its values alone (the image, and where its pods run), and beside it what charts have besides:
+# hooks before and after, a store with a claim, a test. All of it by helm itself: installed, tested, upgraded, taken away.
+case_a_chart_by_helm() {
+    local helm web chart=$T/demo
+    helm=$("$driver" extra helm --name "$TESTBED_NAME")
+    web=$("$driver" extra web --name "$TESTBED_NAME")
+    export HELM_CACHE_HOME=$T/cache HELM_CONFIG_HOME=$T/config HELM_DATA_HOME=$T/data
+    (cd "$T" && "$helm" create demo >/dev/null)
+    # (Its own test asks a Service by its name, and there is no network of Services here.)
+    rm -r "$chart/templates/tests"
+    cat >"$T/values.yaml" <<END
+image: {repository: ${web%:*}, tag: "${web##*:}"}
+nodeSelector: {kubernetes.io/hostname: $node}
+tolerations: [{key: virtual-node.towline.dev/cluster, operator: Exists}]
+resources: {requests: {cpu: "1", memory: 100Mi}}
+replicaCount: 1
+busybox: $image
+greeting: one
+END
+    cat >"$chart/templates/more.yaml" <<'END'
+{{- define "more.pod" }}
+nodeSelector: {{- toYaml .Values.nodeSelector | nindent 2 }}
+tolerations: {{- toYaml .Values.tolerations | nindent 2 }}
+terminationGracePeriodSeconds: 5
+{{- end }}
+{{- range $hook, $line := dict
+    "pre-install,pre-upgrade" "echo migrated to $GREETING"
+    "post-install" "echo announced"
+    "pre-delete" "cat /data/starts >/data/saved" }}
+---
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: {{ $.Release.Name }}-{{ splitList "," $hook | first }}
+  annotations: {helm.sh/hook: "{{ $hook }}", helm.sh/hook-weight: "-5", helm.sh/hook-delete-policy: "before-hook-creation"}
+spec:
+  backoffLimit: 1
+  template:
+    metadata: {labels: {hook: {{ $.Release.Name }}}}
+    spec:
+      {{- include "more.pod" $ | nindent 6 }}
+      restartPolicy: Never
+      containers:
+        - name: hook
+          image: {{ $.Values.busybox }}
+          command: [sh, -ec, {{ $line | quote }}]
+          env: [{name: GREETING, value: {{ $.Values.greeting }}}]
+          {{- if eq $hook "pre-delete" }}
+          volumeMounts: [{name: data, mountPath: /data}]
+      volumes: [{name: data, persistentVolumeClaim: {claimName: data-{{ $.Release.Name }}-store-0}}]
+          {{- end }}
+{{- end }}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata:
+  name: {{ .Release.Name }}-store
+  labels: {{- include "demo.labels" . | nindent 4 }}
+spec:
+  serviceName: {{ .Release.Name }}-store
+  replicas: 1
+  selector: {matchLabels: {store: {{ .Release.Name }}}}
+  template:
+    metadata: {labels: {store: {{ .Release.Name }}}}
+    spec:
+      {{- include "more.pod" . | nindent 6 }}
+      serviceAccountName: {{ include "demo.serviceAccountName" . }}
+      containers:
+        - name: store
+          image: {{ .Values.busybox }}
+          command: [sh, -c, 'trap "exit 0" TERM; echo "$GREETING" >>/data/starts; while :; do sleep 0.1; done']
+          env: [{name: GREETING, value: {{ .Values.greeting }}}]
+          volumeMounts: [{name: data, mountPath: /data}]
+  volumeClaimTemplates:
+    - metadata: {name: data}
+      spec: {accessModes: [ReadWriteOnce], storageClassName: '', resources: {requests: {storage: 1Gi}}}
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: {{ .Release.Name }}-test
+  annotations: {helm.sh/hook: test, helm.sh/hook-delete-policy: before-hook-creation}
+spec:
+  {{- include "more.pod" . | nindent 2 }}
+  restartPolicy: Never
+  containers:
+    - {name: test, image: {{ .Values.busybox }}, command: [cat, /data/starts], volumeMounts: [{name: data, mountPath: /data}]}
+  volumes: [{name: data, persistentVolumeClaim: {claimName: data-{{ .Release.Name }}-store-0}}]
+END
+    trap 'kubectl delete pv --wait=false "$ns" >/dev/null 2>&1 || true' EXIT
+    on_login "rm -rf volumes/$ns && mkdir -p volumes/$ns"
+    kubectl apply -f - >/dev/null <<END
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: $ns}
+spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], persistentVolumeReclaimPolicy: Retain, storageClassName: '', hostPath: {path: /exports/$ns}, claimRef: {namespace: $ns, name: data-release-store-0}}
+END
+    released() { "$helm" --namespace "$ns" "$@" 2>&1 || wrong "helm $1: $(k get pods -o wide)"; }
+    released install release "$chart" --values "$T/values.yaml" --wait --wait-for-jobs --timeout 5m
+    same 'before' 'migrated to one' "$(k logs job/release-pre-install)"
+    same 'after' announced "$(k logs job/release-post-install)"
+    same 'what serves' ok "$(kubectl get --raw "/api/v1/namespaces/$ns/pods/$(k get pods -l app.kubernetes.io/name=demo -o 'jsonpath={.items[0].metadata.name}'):80/proxy/")"
+    has "$(released test release --logs --timeout 3m)" one
+    released upgrade release "$chart" --values "$T/values.yaml" --set greeting=two --wait --wait-for-jobs --timeout 5m
+    same 'before the upgrade' 'migrated to two' "$(k logs job/release-pre-install)"
+    has "$(released test release --logs --timeout 3m)" two
+    released uninstall release --wait --timeout 3m
+    same 'saved before the end' $'one\ntwo' "$(on_login "cat volumes/$ns/saved")"
+    none() { [ -z "$(k get pods -l '!hook' -o name | grep -v release-test)" ]; }
+    wait_for 120 'the pods to go' none
+}
+
 case_a_cron_job() {
     k apply -f - >/dev/null <<END
 apiVersion: batch/v1
