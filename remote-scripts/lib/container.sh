@@ -52,7 +52,7 @@ passed() {
         esac
         passed_name=${passed_name%%=*}
         case $passed_name in
-            *[!A-Z0-9_]*) continue ;;
+            *[!A-Za-z0-9_]*) continue ;;
         esac
         for passed_begin in $TOWLINE_PASS; do
             case $passed_name in

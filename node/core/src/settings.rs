@@ -73,7 +73,7 @@ pub const NAMES: &[(Setting, &str, &str)] = &[
     (
         Setting::Mpi,
         "mpi",
-        "how the ranks find each other, one of what `srun --mpi=list` shows (`pmix`, `pmi2`); the cluster's default if absent",
+        "how the ranks find each other, one of what `srun --mpi=list` shows (`pmix`, `pmi2`); the cluster's default if absent; by PMIx they see themselves as the account, to whom alone its server talks",
     ),
     (
         Setting::Gres,

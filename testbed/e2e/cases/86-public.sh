@@ -312,3 +312,23 @@ END
     same 'who waited' 'saved 0' "$(k logs step -c wait)"
     same 'the sidecar' $'cache up\ncache over' "$(k logs step -c cache)"
 }
+
+# A program of MPI with the two libraries that Debian has, started by srun over two nodes: Open MPI finds its ranks by Slurm's
+# PMIx, MPICH by its PMI-2.
+case_mpi_over_two_nodes() {
+    local ranks library pmi n
+    ranks=$("$driver" extra ranks --name "$TESTBED_NAME")
+    while read -r library pmi <&3; do
+        meta="  annotations: {towline.dev/nodes: \"2\", towline.dev/tasks-per-node: \"2\", towline.dev/mpi: $pmi}" pod "$library" <<END
+containers: [{name: main, image: $ranks, command: [ranks-$library], resources: {requests: {cpu: "4", memory: 800Mi}}}]
+END
+    done 3<<'END'
+openmpi pmix
+mpich pmi2
+END
+    for library in openmpi mpich; do
+        until_phase $library Succeeded
+        for n in 0 1 2 3; do echo "rank $n of 4 on c$((n / 2 + 1)): the sum is 10"; done >"$T/expected"
+        same "$library" "$(cat "$T/expected")" "$(k logs $library | sort)"
+    done
+}
