@@ -9,6 +9,8 @@
 # shellcheck shell=sh
 # shellcheck source=SCRIPTDIR/first.sh
 . "$scripts/lib/first.sh"
+# shellcheck source=SCRIPTDIR/filled.sh
+. "$scripts/lib/filled.sh"
 
 # meter_setup: finds out what there is to be read. Without it nothing is metered.
 meter_setup() {
@@ -82,9 +84,11 @@ meter_job() {
     meter_row=$meter_ns$US$meter_used$US$meter_rss
 } 2>/dev/null
 
-# meter_processes PID: sets $cpu_ns, $anonymous and $working_set (bytes) and $processes: it and all its descendants.
+# meter_processes PID: sets $cpu_ns, $anonymous and $working_set (bytes) and $processes: it and all its descendants; and to what
+# they have read from and written to disks and file servers, those that have ended included, $meter_read and $meter_written:
+# to nothing if one of them may not be asked.
 meter_processes() {
-    queue="$1 " cpu_ns=0 anonymous=0 meter_most=0 processes=0
+    queue="$1 " cpu_ns=0 anonymous=0 meter_most=0 processes=0 meter_read=0 meter_written=0
     while [ -n "$queue" ]; do
         process=${queue%% *} queue=${queue#* }
         meter_stat=''
@@ -107,21 +111,57 @@ meter_processes() {
             meter_shared=$((meter_shared * meter_page))
             [ "$meter_shared" -le "$meter_most" ] || meter_most=$meter_shared
         fi
+        [ -z "$meter_read" ] || meter_io "/proc/$process/io"
         children "$process"
     done
     working_set=$((anonymous + meter_most))
+} 2>/dev/null
+# meter_io FILE: adds what that process has read and written.
+meter_io() {
+    meter_value=''
+    while read -r meter_key meter_value; do
+        case $meter_key in
+            read_bytes:) meter_read=$((meter_read + meter_value)) ;;
+            write_bytes:)
+                meter_written=$((meter_written + meter_value))
+                return
+                ;;
+        esac
+    done <"$1"
+    # (One that has ended meanwhile is in its parent's figures, as its processor time is.)
+    [ -z "$meter_value" ] && [ ! -e "$1" ] || meter_read='' meter_written=''
+}
+
+# meter_network PID: adds a row for each interface of the network that this process lives in, if that is not the node's.
+meter_network() {
+    [ -z "$meter_networked" ] && [ -e "/proc/$1/ns/net" ] || return 0
+    meter_networked=1
+    # shellcheck disable=SC3013 # dash, busybox and bash have -ef
+    ! [ "/proc/$1/ns/net" -ef /proc/self/ns/net ] || return 0
+    while IFS= read -r meter_value; do
+        # (What is in front of the colon is the name; two lines of titles have none.)
+        meter_key=${meter_value%%:*}
+        [ "$meter_key" != "$meter_value" ] || continue
+        meter_key=${meter_key##* }
+        # shellcheck disable=SC2086 # numbers
+        set -- ${meter_value#*:}
+        [ "$meter_key" != lo ] && [ $# -ge 12 ] || continue
+        line "network$US$meter_key$US$1$US$2$US$3$US$4$US$9$US${10}$US${11}$US${12}"
+    done <"/proc/$1/net/dev"
 } 2>/dev/null
 
 # meter_container NAME RUN PID: adds its row, and remembers what the next one needs. A total never goes back, even if a
 # process ends whose time is then in nobody's figures.
 meter_container() {
-    first='' meter_before=- meter_since=-
+    first='' meter_before=- meter_since=- meter_read_before=0 meter_written_before=0
     case $metered in
         *"$LF$1 $2 $3 "*)
             meter_known=${metered#*"$LF$1 $2 $3 "}
             meter_known=${meter_known%%"$LF"*}
             first=${meter_known%% *} meter_known=${meter_known#* }
-            meter_before=${meter_known%% *} meter_since=${meter_known#* }
+            meter_before=${meter_known%% *} meter_known=${meter_known#* }
+            meter_since=${meter_known%% *} meter_known=${meter_known#* }
+            meter_read_before=${meter_known%% *} meter_written_before=${meter_known#* }
             ;;
     esac
     meter_keep=1
@@ -131,8 +171,14 @@ meter_container() {
     [ "$processes" -gt 0 ] || return 0
     [ "$meter_before" = - ] || [ "$cpu_ns" -ge "$meter_before" ] || cpu_ns=$meter_before
     line "container$US$1$US$2$US$cpu_ns$US$working_set$US$anonymous$US$processes$US$meter_since$US$meter_before"
-    [ -n "$meter_keep" ] || first=-
-    meter_next="$meter_next$1 $2 $3 $first $cpu_ns $meter_time$LF"
+    if [ -n "$meter_read" ]; then
+        [ "$meter_read" -ge "$meter_read_before" ] || meter_read=$meter_read_before
+        [ "$meter_written" -ge "$meter_written_before" ] || meter_written=$meter_written_before
+        line "io$US$1$US$2$US$meter_read$US$meter_written"
+        meter_read_before=$meter_read meter_written_before=$meter_written
+    fi
+    if [ -n "$meter_keep" ]; then meter_network "$first"; else first=-; fi
+    meter_next="$meter_next$1 $2 $3 $first $cpu_ns $meter_time $meter_read_before $meter_written_before$LF"
 }
 
 # meter: called once a second; writes down the figures of the running containers when it is time.
@@ -145,7 +191,7 @@ meter() {
     meter_value=${uptime#*.}0
     meter_value=1${meter_value%"${meter_value#??}"}
     meter_time=$(((offset + ${uptime%%.*}) * 1000 + (meter_value - 100) * 10))
-    text='' lines=0 meter_next=$LF
+    text='' lines=0 meter_next=$LF meter_networked=''
     line "towline${US}1"
     line "pod$US$uid$US$meter_time"
     meter_job
@@ -169,9 +215,10 @@ meter() {
     done
     metered=$meter_next
     [ "$metered" != "$LF" ] || return 0
+    filled_rows
     # (A line that is just being written has no end, and is passed over.)
-    while read -r name meter_key good bad error; do
-        line "probe$US$name$US$meter_key$US$good$US$bad$US$error"
+    while read -r name meter_key good bad error took within; do
+        line "probe$US$name$US$meter_key$US$good$US$bad$US$error${took:+"$US$((took * 10))$US$within"}"
     done 2>/dev/null <run/probed
     { printf '%send%s%s\n' "$text" "$US" "$lines" >usage; } 2>/dev/null
 }

@@ -6,7 +6,7 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 
 probe_fields='of kind action file host port path scheme initial period timeout successes failures grace due busy late last run said
-server ready since good bad error'
+server ready since good bad error asked took within'
 probe_keys='initial_s period_s timeout_s successes failures grace_s'
 # load_probe Q / save_probe Q: as load and save of the supervisor. near N: what little a probe has to know of container N.
 takes='' puts=''
@@ -19,6 +19,10 @@ near() {
     eval "c_pid=\$c_pid_$1 c_up=\$c_up_$1 c_told=\$c_told_$1 c_begun=\$c_begun_$1 c_name=\$c_name_$1 c_source=\$c_source_$1 c_ranks=\$c_ranks_$1"
 }
 soonest=0 count_due=0
+# Durations of probes that came out well are counted by these bounds, in hundredths of a second. (Finer ones, as a kubelet's
+# first two, the clock does not tell apart.)
+bounds='2 5 10 25 50 100 250 500 1000'
+none_within='0 0 0 0 0 0 0 0 0 0'
 
 # read_probes N: reads those of container N, which is loaded.
 read_probes() {
@@ -37,7 +41,7 @@ read_probes() {
         q_of=$1 q_action=$p_action q_file=$c_source/$q_kind q_host=$there q_port=$p_port q_path=$p_path q_scheme=$p_scheme
         q_initial=$p_initial_s q_period=$p_period_s q_timeout=$p_timeout_s q_successes=$p_successes q_failures=$p_failures
         q_grace=$p_grace_s q_due='' q_busy='' q_late='' q_last='' q_run=0 q_said='' q_server='' q_ready='' q_since=''
-        q_good=0 q_bad=0 q_error=0
+        q_good=0 q_bad=0 q_error=0 q_asked=0 q_took=0 q_within=$none_within
         probes=$((probes + 1)) c_probes="$c_probes $probes"
         save_probe "$probes"
     done
@@ -90,19 +94,44 @@ probing() {
     done
     [ "$now" -lt "$count_due" ] || count_probes
 }
-# count_probes: writes down how often each probe came out how, for lib/meter.sh: NAME KIND GOOD BAD ERROR.
+# count_probes: writes down how often each probe came out how, for lib/meter.sh: NAME KIND GOOD BAD ERROR, and of the good ones
+# how many hundredths of a second they took together, and how many of them were within each of the bounds but not the one before.
 count_probes() {
     count_due=$((now + 10)) q=0 counts=''
     while [ "$q" -lt "$probes" ]; do
         q=$((q + 1))
         load_probe "$q"
         eval "counts=\$counts\$c_name_$q_of"
-        counts="$counts $q_kind $q_good $q_bad $q_error$LF"
+        counts="$counts $q_kind $q_good $q_bad $q_error $q_took $q_within$LF"
     done
     { printf '%s' "$counts" >run/probed; } 2>/dev/null
 }
 # at TIME: something is to be done then.
 at() { [ "$1" -ge "$soonest" ] || soonest=$1; }
+
+# hundredths: sets $hundredths to the kernel's uptime, to 0 if that is not known. (The clock of `tick` has whole seconds.)
+hundredths() {
+    hundredths=0
+    [ -n "$uptime" ] || return 0
+    hundredths=${uptime#*.}
+    hundredths=$((${uptime%%.*} * 100 + ${hundredths#0}))
+}
+# lasted ASKED TOOK WITHIN…: a probe that was begun at ASKED came out well. Sets $took and $within to what that makes of them.
+lasted() {
+    hundredths
+    [ "$1" != 0 ] || hundredths=0
+    lasted=$((hundredths - $1)) took=$(($2 + hundredths - $1)) within='' counted=0
+    shift 2
+    for bound in $bounds; do
+        if [ "$counted" = 0 ] && [ "$lasted" -le "$bound" ]; then
+            within="$within$(($1 + 1)) " counted=1
+        else
+            within="$within$1 "
+        fi
+        shift
+    done
+    within=$within$(($1 + 1 - counted))
+}
 
 # probe_one: looks after probe $q, which is loaded.
 probe_one() {
@@ -184,6 +213,8 @@ begin_probe() {
         q_server=$!
     fi
     q_busy=$now
+    hundredths
+    q_asked=$hundredths
 }
 
 # serve_probe: starts the server of a command, with a pipe of its own to wait at.
@@ -202,7 +233,8 @@ probed() {
         # (Most are as well as before.)
         eval "known=\$q_action_$q.\$q_last_$q.\$q_late_$q busy=\$q_busy_$q runs=\$((q_run_$q - q_successes_$q))"
         if [ "$known" = exec.good. ] && [ -n "$busy" ] && [ "$runs" -ge 0 ]; then
-            eval "q_busy_$q='' q_good_$q=\$((q_good_$q + 1))"
+            eval "lasted \$q_asked_$q \$q_took_$q \$q_within_$q"
+            eval "q_busy_$q='' q_good_$q=\$((q_good_$q + 1)) q_took_$q=\$took q_within_$q=\$within"
             return
         fi
     fi
@@ -219,7 +251,12 @@ probed() {
         [ "$q_action" = exec ] || q_server=
         near "$q_of"
         case $q_action.$2 in
-            *.0) judge good ;;
+            *.0)
+                # shellcheck disable=SC2086 # several words
+                lasted "$q_asked" "$q_took" $q_within
+                q_took=$took q_within=$within
+                judge good
+                ;;
             exec.*)
                 if [ -s "$c_source/said/$q_kind" ]; then judge bad "$(head -c 1000 "$c_source/said/$q_kind")"; else judge bad "exit code $2"; fi
                 ;;

@@ -26,6 +26,8 @@ pub struct ContainerUsage {
     pub figures: Figures,
     /// How many processes it has.
     pub processes: u64,
+    /// Bytes that its processes have read from and written to disks and file servers, if the node tells.
+    pub io: Option<(u64, u64)>,
     /// When the figures before these were taken, milliseconds since 1970, and the processor time then.
     pub before: Option<(i64, u64)>,
 }
@@ -43,6 +45,83 @@ pub struct ProbeCounts {
     pub failed: u64,
     /// Not at all: it could not be made.
     pub unknown: u64,
+    /// How long those that came out well took.
+    pub durations: Option<Durations>,
+}
+
+/// How long something took, as a histogram.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Durations {
+    /// All together, milliseconds.
+    pub sum_ms: u64,
+    /// How many were within each of [`BOUNDS_MS`] but not the one before; the last number is of those beyond all bounds.
+    pub counts: [u64; BOUNDS_MS.len() + 1],
+}
+
+/// The bounds of [`Durations`], milliseconds: a kubelet's, but for those that are finer than the clock.
+pub const BOUNDS_MS: [u64; 9] = [25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000];
+
+/// A `network` row: an interface of the pod's own network.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// What came in.
+    pub received: Traffic,
+    /// What went out.
+    pub sent: Traffic,
+}
+
+/// What went one way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes.
+    pub bytes: u64,
+    /// Packets.
+    pub packets: u64,
+    /// Packets with errors.
+    pub errors: u64,
+    /// Packets that were dropped.
+    pub dropped: u64,
+}
+
+/// What files are that a `filled` row is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filled {
+    /// A container's root file system, as far as the container has written it.
+    Rootfs,
+    /// A container's logs.
+    Logs,
+    /// A volume.
+    Volume,
+    /// A volume in the node's memory.
+    Memory,
+}
+
+/// A `filled` row: how much disk space something takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Space {
+    /// What it is.
+    pub what: Filled,
+    /// The container's or the volume's name.
+    pub name: String,
+    /// Bytes.
+    pub bytes: u64,
+    /// When that was, seconds since 1970.
+    pub time: i64,
+}
+
+/// The file system that pods and images lie on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Storage {
+    /// Its size, bytes.
+    pub capacity: u64,
+    /// What the account may still fill, bytes.
+    pub available: u64,
+    /// How many files it can have, and how many more, where it has such a limit.
+    pub inodes: Option<(u64, u64)>,
+    /// What the prepared images take, bytes.
+    pub images: u64,
 }
 
 /// What a pod uses.
@@ -56,6 +135,19 @@ pub struct PodUsage {
     pub containers: Vec<ContainerUsage>,
     /// How the probes of its containers came out.
     pub probes: Vec<ProbeCounts>,
+    /// The interfaces of its own network. None if it lives in that of its node, whose counters say nothing about it.
+    pub network: Vec<Interface>,
+    /// How much disk space its parts take.
+    pub space: Vec<Space>,
+}
+
+/// The answer of `pod/usage`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// What pods use, by UID. One that is not there has no figures.
+    pub pods: BTreeMap<String, PodUsage>,
+    /// What they lie on, if that could be found out.
+    pub storage: Option<Storage>,
 }
 
 impl PodUsage {
@@ -63,6 +155,18 @@ impl PodUsage {
     pub fn container(&self, name: &str, run: i32) -> Option<&ContainerUsage> {
         let mut all = self.containers.iter();
         all.find(|container| container.name == name && container.run == run)
+    }
+
+    /// The disk space that something of the pod takes, bytes, and when that was found out, seconds since 1970.
+    pub fn space(&self, what: Filled, name: &str) -> Option<(u64, i64)> {
+        let parts = self.space.iter();
+        let parts = parts.filter(|space| space.what == what && space.name == name);
+        sum(parts)
+    }
+
+    /// What the pod takes on disks: all but what lies in memory.
+    pub fn ephemeral(&self) -> Option<(u64, i64)> {
+        sum(self.space.iter().filter(|space| space.what != Filled::Memory))
     }
 
     /// Nanoseconds of processor time per second that a container has used between its last two figures.
@@ -74,23 +178,47 @@ impl PodUsage {
     }
 }
 
-/// Reads the answer of `pod/usage`: the figures of each pod that has some. A file that was cut (it is written in place)
-/// says nothing.
+fn sum<'a>(spaces: impl Iterator<Item = &'a Space>) -> Option<(u64, i64)> {
+    spaces.fold(None, |sum, space| {
+        let (bytes, time) = sum.unwrap_or((0, space.time));
+        Some((space.bytes.saturating_add(bytes), space.time.min(time)))
+    })
+}
+
+/// Reads the answer of `pod/usage`. A file that was cut (it is written in place) says nothing.
 ///
 /// # Errors
 /// The answer itself is incomplete or does not fit the contract.
-pub fn usages(output: &str) -> Result<BTreeMap<String, PodUsage>, BadAnswer> {
+pub fn usages(output: &str) -> Result<Usage, BadAnswer> {
     let mut texts: BTreeMap<String, String> = BTreeMap::new();
-    for row in rows(output)?.iter().filter(|row| row.kind() == "usage") {
-        let text = texts.entry(row.field(1)?.to_owned()).or_default();
-        text.push_str(&row.rest(2));
-        text.push('\n');
+    let mut storage = None;
+    for row in rows(output)? {
+        match row.kind() {
+            "usage" => {
+                let text = texts.entry(row.field(1)?.to_owned()).or_default();
+                text.push_str(&row.rest(2));
+                text.push('\n');
+            }
+            "storage" => {
+                let inodes: (u64, u64) = (row.number(3)?, row.number(4)?);
+                storage = Some(Storage {
+                    capacity: row.number(1)?,
+                    available: row.number(2)?,
+                    inodes: Some(inodes).filter(|(all, _)| *all > 0),
+                    images: row.number(5)?,
+                });
+            }
+            _ => {}
+        }
     }
     let read = |(uid, text): (String, String)| {
         let usage = usage(&uid, &text).ok()?;
         Some((uid, usage))
     };
-    Ok(texts.into_iter().filter_map(read).collect())
+    Ok(Usage {
+        pods: texts.into_iter().filter_map(read).collect(),
+        storage,
+    })
 }
 
 fn usage(uid: &str, text: &str) -> Result<PodUsage, BadAnswer> {
@@ -109,6 +237,7 @@ fn usage(uid: &str, text: &str) -> Result<PodUsage, BadAnswer> {
                 run: row.number(2)?,
                 figures: figures(&row, 3)?,
                 processes: row.number(6)?,
+                io: None,
                 before: row.optional_number(7)?.zip(row.optional_number(8)?),
             }),
             ("probe", Some(pod)) => pod.probes.push(ProbeCounts {
@@ -117,13 +246,60 @@ fn usage(uid: &str, text: &str) -> Result<PodUsage, BadAnswer> {
                 successful: row.number(3)?,
                 failed: row.number(4)?,
                 unknown: row.number(5)?,
+                durations: durations(&row),
             }),
+            ("io", Some(pod)) => {
+                let (name, run): (_, i32) = (row.field(1)?, row.number(2)?);
+                let io = Some((row.number(3)?, row.number(4)?));
+                let mut all = pod.containers.iter_mut();
+                if let Some(container) = all.find(|container| container.name == name && container.run == run) {
+                    container.io = io;
+                }
+            }
+            ("network", Some(pod)) => pod.network.push(Interface {
+                name: row.field(1)?.to_owned(),
+                received: traffic(&row, 2)?,
+                sent: traffic(&row, 6)?,
+            }),
+            ("filled", Some(pod)) => {
+                let what = match row.field(1)? {
+                    "rootfs" => Filled::Rootfs,
+                    "logs" => Filled::Logs,
+                    "volume" => Filled::Volume,
+                    "memory" => Filled::Memory,
+                    _ => continue,
+                };
+                pod.space.push(Space {
+                    what,
+                    name: row.field(2)?.to_owned(),
+                    bytes: row.number(3)?,
+                    time: row.number(4)?,
+                });
+            }
             _ => {}
         }
     }
     found.ok_or_else(|| BadAnswer::Row {
         row: crate::words::excerpt(text),
         why: format!("these are not the figures of pod {uid}"),
+    })
+}
+
+/// How long a probe took, if its row says so: the sum, and as many numbers as there are bounds, and one more.
+fn durations(row: &Row<'_>) -> Option<Durations> {
+    let counts: Option<Vec<u64>> = row.field(7).ok()?.split(' ').map(|count| count.parse().ok()).collect();
+    Some(Durations {
+        sum_ms: row.number(6).ok()?,
+        counts: counts?.try_into().ok()?,
+    })
+}
+
+fn traffic(row: &Row<'_>, from: usize) -> Result<Traffic, BadAnswer> {
+    Ok(Traffic {
+        bytes: row.number(from)?,
+        packets: row.number(from + 1)?,
+        errors: row.number(from + 2)?,
+        dropped: row.number(from + 3)?,
     })
 }
 
@@ -211,10 +387,20 @@ mod tests {
         job|9000000000|5000|4000
         container|main|2|3000000000|900|700|4|1700000000500|1500000000
         container|side|0|10|20|30|1|-|-
-        probe|main|readiness|7|1|0";
+        io|main|2|4096|8192
+        io|side|9|1|1
+        network|eth0|1|2|3|4|5|6|7|8
+        filled|rootfs|main|1000|1700000000
+        filled|rootfs|main|200|1699999999
+        filled|logs|main|30|1700000000
+        filled|volume|v|4|1700000000
+        filled|memory|m|50000|1700000000
+        filled|later|x|1|1
+        probe|main|readiness|7|1|0|900|1 2 0 0 0 0 0 0 3 1
+        probe|main|liveness|7|1|0";
 
     fn two() -> PodUsage {
-        usages(&text(&about("u-1", TWO))).unwrap().remove("u-1").unwrap()
+        usages(&text(&about("u-1", TWO))).unwrap().pods.remove("u-1").unwrap()
     }
 
     #[test]
@@ -232,6 +418,61 @@ mod tests {
         // 1.5 s of processor time in 15 s.
         assert_eq!(pod.nano_cores(main), Some(100_000_000));
         assert_eq!(pod.nano_cores(pod.container("side", 0).unwrap()), None);
+        assert_eq!((main.io, pod.containers[1].io), (Some((4096, 8192)), None));
+    }
+
+    #[test]
+    fn what_is_not_in_a_row_is_not_known() {
+        let pod = two();
+        let took = Durations {
+            sum_ms: 900,
+            counts: [1, 2, 0, 0, 0, 0, 0, 0, 3, 1],
+        };
+        assert_eq!(pod.probes[0].durations, Some(took));
+        assert_eq!(pod.probes[1].durations, None);
+        let odd = usages(&text(&about("u", "pod|u|1\nprobe|c|liveness|1|1|0|900|1 2"))).unwrap();
+        assert_eq!(odd.pods["u"].probes[0].durations, None);
+    }
+
+    #[test]
+    fn an_interface_has_counters_both_ways() {
+        let traffic = |bytes| Traffic {
+            bytes,
+            packets: bytes + 1,
+            errors: bytes + 2,
+            dropped: bytes + 3,
+        };
+        let expected = Interface {
+            name: "eth0".into(),
+            received: traffic(1),
+            sent: traffic(5),
+        };
+        assert_eq!(two().network, [expected]);
+    }
+
+    #[test]
+    fn space_is_added_up_and_memory_is_no_disk() {
+        let pod = two();
+        assert_eq!(pod.space(Filled::Rootfs, "main"), Some((1200, 1_699_999_999)));
+        assert_eq!(pod.space(Filled::Logs, "side"), None);
+        assert_eq!(pod.space(Filled::Memory, "m"), Some((50000, 1_700_000_000)));
+        assert_eq!(pod.ephemeral(), Some((1234, 1_699_999_999)));
+        assert_eq!(PodUsage::default().ephemeral(), None);
+    }
+
+    #[test]
+    fn the_file_system_may_have_no_limit_of_files() {
+        let storage = |body: &str| usages(&text(body)).unwrap().storage;
+        let mut expected = Storage {
+            capacity: 100,
+            available: 40,
+            inodes: Some((30, 20)),
+            images: 7,
+        };
+        assert_eq!(storage("storage|100|40|30|20|7"), Some(expected));
+        expected.inodes = None;
+        assert_eq!(storage("storage|100|40|0|0|7"), Some(expected));
+        assert_eq!(storage(&about("u-1", TWO)), None);
     }
 
     #[test]
@@ -248,7 +489,7 @@ mod tests {
         let cut: Vec<String> = about("u-2", TWO).lines().take(3).map(str::to_owned).collect();
         let other = about("u-3", "pod|u-1|1");
         let all = usages(&text(&(cut.join("\n") + "\n" + &other + &about("u-1", TWO)))).unwrap();
-        assert_eq!(all.keys().collect::<Vec<_>>(), ["u-1"]);
+        assert_eq!(all.pods.keys().collect::<Vec<_>>(), ["u-1"]);
         assert!(usages("towline\u{1f}1\n").is_err());
     }
 
@@ -263,6 +504,7 @@ mod tests {
                     ..Figures::default()
                 },
                 processes: 1,
+                io: None,
                 before: None,
             }],
             ..PodUsage::default()

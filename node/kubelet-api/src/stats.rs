@@ -1,8 +1,8 @@
 //! Figures: what the node's pods use, as monitoring asks a kubelet for it.
 //!
 //! [`Meters`] is the seam to whoever knows; [`rows`] joins that with the pods; `summary`, `resource`, `cadvisor` and
-//! `probes` are the kubelet's forms of it. Only what is known is in an answer: nothing about networks (that of a pod is
-//! its node's) or file systems.
+//! `probes` are the kubelet's forms of it. Only what is known is in an answer: nothing about the network of a pod that
+//! lives in its node's.
 
 mod cadvisor;
 mod probes;
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use http::{HeaderValue, StatusCode};
 use jiff::Timestamp;
-use towline_core::usage::PodUsage;
+use towline_core::usage::{PodUsage, Storage};
 use tracing::warn;
 
 use crate::Pods;
@@ -36,6 +36,8 @@ pub struct NodeUsage {
     /// The newest figures by the pods' UIDs, with the processor time in nanoseconds that all runs of the pod's
     /// containers have used together.
     pub pods: BTreeMap<String, (PodUsage, u64)>,
+    /// The file system that pods and images lie on, if some pod runs.
+    pub storage: Option<Storage>,
     /// The processor time in nanoseconds of all pods that have run here since then, the ended ones included.
     pub cpu_ns: u64,
 }

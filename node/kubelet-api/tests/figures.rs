@@ -7,7 +7,9 @@ use common::Node;
 use common::client::Client;
 use common::logs::none;
 use serde_json::json;
-use towline_core::usage::{ContainerUsage, Figures, PodUsage, ProbeCounts};
+use towline_core::usage::{
+    ContainerUsage, Durations, Figures, Filled, Interface, PodUsage, ProbeCounts, Space, Traffic,
+};
 
 /// When the figures are from.
 const AT: i64 = 1_700_000_030_250;
@@ -43,7 +45,14 @@ async fn metered() -> (Node, Client) {
             rss: 700,
         },
         processes: 3,
+        io: Some((4096, 8192)),
         before,
+    };
+    let space = |what: Filled, name: &str, bytes: u64| Space {
+        what,
+        name: name.to_owned(),
+        bytes,
+        time: AT / 1000 - 10,
     };
     let usage = PodUsage {
         time_ms: AT,
@@ -58,7 +67,18 @@ async fn metered() -> (Node, Client) {
             successful: 4,
             failed: 1,
             unknown: 0,
+            durations: Some(Durations {
+                sum_ms: 1260,
+                counts: [2, 0, 0, 1, 0, 0, 0, 0, 0, 1],
+            }),
         }],
+        network: Vec::new(),
+        space: vec![
+            space(Filled::Rootfs, "main", 300),
+            space(Filled::Logs, "main", 20),
+            space(Filled::Volume, "v", 1),
+            space(Filled::Memory, "m", 5000),
+        ],
     };
     node.meters
         .pods
@@ -110,12 +130,21 @@ async fn the_summary_has_the_kubelets_form() {
     let answer = client.get("/stats/summary").await;
     let summary: serde_json::Value = serde_json::from_str(&answer.text).unwrap();
     let (at, started) = ("2023-11-14T22:13:50Z", "2023-11-14T22:13:20Z");
+    let filled = |bytes: u64| json!({"time": "2023-11-14T22:13:40Z", "usedBytes": bytes});
+    let of_all = |used: u64| {
+        json!({
+            "time": at, "capacityBytes": 1000, "availableBytes": 400, "usedBytes": used,
+            "inodes": 50, "inodesFree": 20, "inodesUsed": 30,
+        })
+    };
     let expected = json!({
         "node": {
             "nodeName": common::NODE,
             "startTime": "1970-01-01T00:00:00Z",
             "cpu": {"time": at, "usageNanoCores": 100_000_000, "usageCoreNanoSeconds": 60_000_000_000u64},
             "memory": {"time": at, "workingSetBytes": 1000, "rssBytes": 700},
+            "fs": of_all(600),
+            "runtime": {"imageFs": of_all(90)},
         },
         "pods": [{
             "podRef": {"name": "p", "namespace": "ns", "uid": "u-1"},
@@ -125,13 +154,57 @@ async fn the_summary_has_the_kubelets_form() {
                 "startTime": started,
                 "cpu": {"time": at, "usageNanoCores": 100_000_000, "usageCoreNanoSeconds": 2_500_000_000u64},
                 "memory": {"time": at, "availableBytes": 24, "workingSetBytes": 1000, "rssBytes": 700},
+                "rootfs": filled(300),
+                "logs": filled(20),
             }],
             "cpu": {"time": at, "usageNanoCores": 100_000_000, "usageCoreNanoSeconds": 4_000_000_000u64},
             "memory": {"time": at, "workingSetBytes": 1000, "rssBytes": 700},
+            "volume": [
+                {"name": "v", "time": "2023-11-14T22:13:40Z", "usedBytes": 1},
+                {"name": "m", "time": "2023-11-14T22:13:40Z", "usedBytes": 5000},
+            ],
+            "ephemeral-storage": filled(321),
             "process_stats": {"process_count": 3},
         }],
     });
     assert_eq!(summary, expected);
+}
+
+#[tokio::test]
+async fn a_network_of_the_pods_own_has_figures() {
+    let (node, client) = metered().await;
+    let traffic = |bytes| Traffic {
+        bytes,
+        packets: 3,
+        errors: 2,
+        dropped: 1,
+    };
+    node.meters.pods.lock().unwrap().get_mut("u-1").unwrap().0.network = vec![Interface {
+        name: "tap0".to_owned(),
+        received: traffic(70),
+        sent: traffic(80),
+    }];
+    let summary: serde_json::Value = serde_json::from_str(&client.get("/stats/summary").await.text).unwrap();
+    let counters = json!({"name": "tap0", "rxBytes": 70, "rxErrors": 2, "txBytes": 80, "txErrors": 2});
+    let mut expected = counters.clone();
+    expected["time"] = json!("2023-11-14T22:13:50Z");
+    expected["interfaces"] = json!([counters]);
+    assert_eq!(summary["pods"][0]["network"], expected);
+    let answer = client.get("/metrics/cadvisor").await;
+    let pod = r#"{container="",id="",image="",interface="tap0",name="",namespace="ns",pod="p"}"#;
+    for (name, value) in [
+        ("receive_bytes", 70),
+        ("receive_packets", 3),
+        ("receive_errors", 2),
+        ("receive_packets_dropped", 1),
+        ("transmit_bytes", 80),
+        ("transmit_packets", 3),
+        ("transmit_errors", 2),
+        ("transmit_packets_dropped", 1),
+    ] {
+        let line = format!("\ncontainer_network_{name}_total{pod} {value} {AT}\n");
+        assert!(answer.text.contains(&line), "no {line} in {}", answer.text);
+    }
 }
 
 #[tokio::test]
@@ -161,6 +234,12 @@ async fn dashboards_find_containers_and_pods_under_their_names() {
         format!("container_cpu_usage_seconds_total{{container=\"main\",cpu=\"total\",{main} 2.5 {AT}\n"),
         format!("container_memory_working_set_bytes{{container=\"main\",{main} 1000 {AT}\n"),
         format!("container_memory_rss{{container=\"main\",{main} 700 {AT}\n"),
+        format!("container_fs_reads_bytes_total{{container=\"main\",device=\"\",{main} 4096 {AT}\n"),
+        format!("container_fs_writes_bytes_total{{container=\"main\",device=\"\",{main} 8192 {AT}\n"),
+        format!("container_fs_usage_bytes{{container=\"main\",device=\"\",{main} 320 {AT}\n"),
+        format!(
+            "container_fs_usage_bytes{{container=\"\",device=\"\",id=\"\",image=\"\",name=\"\",namespace=\"ns\",pod=\"p\"}} 321 {AT}\n"
+        ),
         format!("container_processes{{container=\"main\",{main} 3 {AT}\n"),
         format!("container_last_seen{{container=\"main\",{main} 1700000030 {AT}\n"),
         format!("container_start_time_seconds{{container=\"main\",{main} 1700000000\n"),
@@ -222,10 +301,32 @@ async fn probes_are_counted_for_pods_that_are_there() {
     gone.0.probes[0].container = "gone".to_owned();
     node.meters.pods.lock().unwrap().insert("u-2".to_owned(), gone);
     let labels = r#"{container="main",namespace="ns",pod="p",pod_uid="u-1",probe_type="Readiness",result="#;
+    let took = r#"{container="main",namespace="ns",pod="p",probe_type="Readiness""#;
+    let within = [
+        (0.025, 2),
+        (0.05, 2),
+        (0.1, 2),
+        (0.25, 3),
+        (0.5, 3),
+        (1.0, 3),
+        (2.5, 3),
+        (5.0, 3),
+        (10.0, 3),
+    ];
+    let within: String = within
+        .iter()
+        .map(|(end, count)| format!("prober_probe_duration_seconds_bucket{took},le=\"{end}\"}} {count}\n"))
+        .collect();
     assert_eq!(
         client.get("/metrics/probes").await.text,
         format!(
-            "# HELP prober_probe_total [BETA] Cumulative number of a liveness, readiness or startup probe for a container by result.\n\
+            "# HELP prober_probe_duration_seconds [ALPHA] Duration in seconds for a probe response.\n\
+             # TYPE prober_probe_duration_seconds histogram\n\
+             {within}\
+             prober_probe_duration_seconds_bucket{took},le=\"+Inf\"}} 4\n\
+             prober_probe_duration_seconds_sum{took}}} 1.26\n\
+             prober_probe_duration_seconds_count{took}}} 4\n\
+             # HELP prober_probe_total [BETA] Cumulative number of a liveness, readiness or startup probe for a container by result.\n\
              # TYPE prober_probe_total counter\n\
              prober_probe_total{labels}\"failed\"}} 1\n\
              prober_probe_total{labels}\"successful\"}} 4\n"

@@ -63,7 +63,7 @@ impl Top {
             let (mut found, _) = pods::list(&agent).await?;
             found.retain(|pod| !pod.ended && pod.containers.iter().any(|container| container.state == "running"));
             let uids: Vec<String> = found.iter().map(|pod| pod.uid.clone()).collect();
-            let usage = agent.usage(&uids).await?;
+            let usage = agent.usage(&uids).await?.pods;
             all.extend(found.into_iter().map(|pod| running(pod, &usage)));
         }
         // Who uses most comes first.

@@ -1,6 +1,5 @@
 //! What the pods use: read from the cluster when somebody wants to know, and remembered for those who ask soon after.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::time::{Instant, timeout};
 use towline_cluster::Cluster;
-use towline_core::usage::{PodUsage, Totals};
+use towline_core::usage::{Totals, Usage};
 use towline_kubelet_api::{Meters, NodeUsage};
 
 use super::metrics::Metrics;
@@ -35,7 +34,7 @@ pub struct Usages {
 struct Known {
     asked: Option<(Instant, Result<(), String>)>,
     answered: Option<Instant>,
-    pods: BTreeMap<String, PodUsage>,
+    usage: Usage,
 }
 
 impl Usages {
@@ -49,7 +48,7 @@ impl Usages {
         }
     }
 
-    async fn newest(&self) -> Result<BTreeMap<String, PodUsage>, String> {
+    async fn newest(&self) -> Result<Usage, String> {
         let mut known = self.known.lock().await;
         let fresh = known.asked.as_ref().is_some_and(|(at, _)| at.elapsed() < FRESH);
         if !fresh {
@@ -58,7 +57,7 @@ impl Usages {
         }
         match &known.asked {
             Some((_, Err(why))) if known.answered.is_none_or(|at| at.elapsed() > HOLDS) => Err(why.clone()),
-            _ => Ok(known.pods.clone()),
+            _ => Ok(known.usage.clone()),
         }
     }
 
@@ -69,14 +68,15 @@ impl Usages {
             running.map(|(uid, _)| uid.clone()).collect()
         };
         // In the order of the keys.
-        known.pods.retain(|uid, _| running.binary_search(uid).is_ok());
+        known.usage.pods.retain(|uid, _| running.binary_search(uid).is_ok());
         let asked = self.metrics.timed("usage", self.cluster.usage(&running));
         let found = timeout(PATIENCE, asked)
             .await
             .map_err(|_| format!("the cluster has not answered within {} s", PATIENCE.as_secs()))?
             .map_err(|error| error.to_string())?;
         // One whose file was just being written keeps the figures that it had.
-        known.pods.extend(found);
+        known.usage.pods.extend(found.pods);
+        known.usage.storage = found.storage;
         known.answered = Some(Instant::now());
         Ok(())
     }
@@ -113,7 +113,7 @@ impl NodeMeters {
 #[async_trait]
 impl Meters for NodeMeters {
     async fn usage(&self) -> Result<NodeUsage, String> {
-        let all = self.usages.newest().await?;
+        let Usage { pods: all, storage } = self.usages.newest().await?;
         let shown = self.usages.shown.load();
         let ours = |uid: &str| shown.get(uid).is_some_and(|bound| bound.session == self.session);
         let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
@@ -126,6 +126,7 @@ impl Meters for NodeMeters {
         Ok(NodeUsage {
             since: self.since,
             pods: pods.collect(),
+            storage,
             cpu_ns: totals.all_ns(),
         })
     }

@@ -10,6 +10,7 @@ use super::text::{Sample, Text};
 /// How the probes of these pods came out, as far as that is known.
 pub fn probes(pods: &[Arc<Pod>], usage: Option<&NodeUsage>) -> String {
     let mut samples: Vec<Sample<'_>> = Vec::new();
+    let mut durations = Vec::new();
     for (uid, (usage, _)) in usage.iter().flat_map(|usage| &usage.pods) {
         let pod = pods.iter().find(|pod| pod.metadata.uid.as_ref() == Some(uid));
         let names = pod.and_then(|pod| pod.metadata.namespace.as_deref().zip(pod.metadata.name.as_deref()));
@@ -32,10 +33,24 @@ pub fn probes(pods: &[Arc<Pod>], usage: Option<&NodeUsage>) -> String {
                 ];
                 samples.push((labels, count as f64, None));
             }
+            if let Some(took) = probe.durations.as_ref().filter(|_| probe.successful > 0) {
+                let labels = vec![
+                    ("container", probe.container.as_str()),
+                    ("namespace", namespace),
+                    ("pod", pod),
+                    ("probe_type", kind(&probe.kind)),
+                ];
+                durations.push((labels, took));
+            }
         }
     }
     let mut text = Text::default();
-    text.metric(
+    text.histogram(
+        "prober_probe_duration_seconds",
+        "[ALPHA] Duration in seconds for a probe response.",
+        durations,
+    )
+    .metric(
         "prober_probe_total",
         "counter",
         "[BETA] Cumulative number of a liveness, readiness or startup probe for a container by result.",

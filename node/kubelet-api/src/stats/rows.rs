@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use towline_core::quantity;
-use towline_core::usage::{ContainerUsage, Figures};
+use towline_core::usage::{ContainerUsage, Figures, PodUsage};
 
 use super::NodeUsage;
 
@@ -26,6 +26,8 @@ pub struct PodRow<'a> {
     pub nano_cores: Option<u64>,
     pub processes: u64,
     pub containers: Vec<ContainerRow<'a>>,
+    /// Everything that is known, with what is only the pod's own: network and disk space.
+    pub usage: &'a PodUsage,
 }
 
 /// A container that runs.
@@ -93,6 +95,7 @@ fn row<'a>(pod: &'a Pod, usage: &'a NodeUsage) -> Option<PodRow<'a>> {
         nano_cores: containers.iter().map(|row| row.nano_cores).sum(),
         processes: containers.iter().map(|row| row.usage.processes).sum(),
         containers,
+        usage,
     })
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use towline_core::usage::{BOUNDS_MS, Durations};
+
 /// Metrics as text.
 #[derive(Default)]
 pub struct Text(String);
@@ -34,6 +36,35 @@ impl Text {
                 self.write(format_args!(" {time_ms}"));
             }
             self.0.push('\n');
+        }
+        self
+    }
+
+    /// A histogram of durations, in seconds.
+    pub fn histogram<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (Vec<(&'static str, &'a str)>, &'a Durations)>,
+    ) -> &mut Self {
+        let mut title = format!("# HELP {name} {help}\n# TYPE {name} histogram\n");
+        let ends = BOUNDS_MS.iter().map(|ms| (*ms as f64 / 1e3).to_string());
+        let ends: Vec<String> = ends.chain(["+Inf".to_owned()]).collect();
+        for (labels, durations) in samples {
+            self.write(format_args!("{}", std::mem::take(&mut title)));
+            let labels: String = labels
+                .iter()
+                .map(|(label, text)| format!("{label}=\"{}\",", escaped(text)))
+                .collect();
+            let mut within = 0;
+            for (end, count) in ends.iter().zip(durations.counts) {
+                within += count;
+                self.write(format_args!("{name}_bucket{{{labels}le=\"{end}\"}} {within}\n"));
+            }
+            let (labels, sum) = (labels.trim_end_matches(','), durations.sum_ms as f64 / 1e3);
+            self.write(format_args!(
+                "{name}_sum{{{labels}}} {sum}\n{name}_count{{{labels}}} {within}\n"
+            ));
         }
         self
     }

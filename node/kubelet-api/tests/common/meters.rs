@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use towline_core::usage::PodUsage;
+use towline_core::usage::{PodUsage, Storage};
 use towline_kubelet_api::{Meters, NodeUsage};
 
 /// What is read of the meters: nothing, until a test says something.
@@ -25,6 +25,12 @@ impl Meters for Read {
         Ok(NodeUsage {
             since: Timestamp::UNIX_EPOCH,
             pods: self.pods.lock().unwrap().clone(),
+            storage: Some(Storage {
+                capacity: 1000,
+                available: 400,
+                inodes: Some((50, 20)),
+                images: 90,
+            }),
             cpu_ns: 60_000_000_000,
         })
     }
