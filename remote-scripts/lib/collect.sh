@@ -43,7 +43,7 @@ wanted() {
         done
     done
 }
-wanted_tag() { key=$key%23$3; }
+wanted_tag() { key=$key%23$1; }
 wanted_mirrors() {
     for wanted_image in "$@"; do
         image_key "${wanted_image#docker://}"

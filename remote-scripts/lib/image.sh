@@ -214,8 +214,24 @@ release() {
     [ -z "$work" ] || remove_tree "$work"
 }
 
-# credentials USER PASSWORD TAG: for the registry. TAG tells these from others.
-credentials() { user=$1 password=$2 tag=$3; }
+# credentials PLACE TAG [USER PASSWORD]…: sets $user and $password to those of that place: 0 is the image, 1 its first mirror.
+# They are empty where there are none. TAG tells all of them from others.
+credentials() {
+    place_left=$1 tag=$2 user='' password=''
+    shift 2
+    while [ "$place_left" -gt 0 ] && [ $# -ge 2 ]; do
+        shift 2
+        place_left=$((place_left - 1))
+    done
+    if [ $# -ge 2 ]; then user=$1 password=$2; fi
+}
+# authorized PLACE: sets $auth to what the files for curl begin with, if there are credentials for that place.
+authorized() {
+    auth=''
+    [ -n "$auths" ] || return 0
+    with_words "$auths" credentials "$1" || away "failed to read $auths"
+    [ -z "$user" ] || auth=$auths.$1
+}
 
 # build WORD…: becomes Apptainer's build. The credentials are in its environment and nowhere else.
 build() {
@@ -271,20 +287,20 @@ watch() {
     kill -KILL $tree 2>/dev/null
 }
 
-# source_of IMAGE: this is where it is to come from.
+# source_of IMAGE PLACE: this is where it is to come from.
 source_of() {
     name_parts "$1"
-    scheme=https no_https='' auth=''
-    [ "$1" != "$image" ] || auth=$own_auth
+    scheme=https no_https=''
+    authorized "$2"
     case ,$plain, in
         *",$registry,"*) scheme=http no_https=--no-https ;;
     esac
 }
 
-# make IMAGE: makes a new version of the image, taken from there. Otherwise it is false and $said says why, $code with what
+# make IMAGE PLACE: makes a new version of the image, taken from there. Otherwise it is false and $said says why, $code with what
 # code that ends the work if there is no other place.
 make() {
-    source_of "$1"
+    source_of "$1" "$2"
     code=75
     work=$(mktemp -d "$key/new.XXXXXX") && mkdir "$work/tmp" || {
         release
@@ -351,28 +367,28 @@ is_image() {
 }
 
 # prepare ROOT IMAGE PULL FORMAT PLAIN_HTTP STALL_S [MIRROR…]
-# TOWLINE_AUTH: a file with the words USER PASSWORD TAG for IMAGE, and beside it FILE.curl, the same for curl.
+# TOWLINE_AUTH: a file with the words that credentials takes, and beside it FILE.PLACE.curl, the same for curl.
 prepare() {
     root=$1 image=${2#docker://} pull=$3 format=$4 plain=$5 stall_s=$6
     shift 6
     is_number "$stall_s" || usage 'container/apptainer prepare …: STALL_S is a number'
     work=''
     clock
-    begun=$now
+    begun=$now first=0
     while :; do
         case $image in
             /*) local_path "$image" || [ $# != 0 ] || wrong "there is no image $image" ;;
             *) break ;;
         esac
-        image=${1#docker://}
+        image=${1#docker://} first=$((first + 1))
         shift
     done
     is_image "$image"
     image_key "$image"
     # What was pulled with credentials is for those alone who have the same.
-    own_auth=${TOWLINE_AUTH-} tag=
+    auths=${TOWLINE_AUTH-} tag=
     unset TOWLINE_AUTH
-    [ -z "$own_auth" ] || with_words "$own_auth" credentials || away "failed to read $own_auth"
+    authorized 0
     key=$root/images/$key${tag:+%23$tag}
     case $format in
         sif) what=image.sif ;;
@@ -388,12 +404,14 @@ prepare() {
     fi
     mkdir -p "$key" || away "failed to make $key"
     # Always means: look whether it is still the same, at the first place that answers.
+    place=$((first - 1))
     for candidate in "$image" "$@"; do
         [ -n "$there" ] || break
+        place=$((place + 1))
         case $candidate in
             /*) continue ;;
         esac
-        source_of "$candidate"
+        source_of "$candidate" "$place"
         look_up || continue
         [ -n "$digest" ] || continue
         first_line "$key/$version/id"
@@ -416,7 +434,9 @@ prepare() {
         answer
     fi
 
+    place=$((first - 1))
     for candidate in "$image" "$@"; do
+        place=$((place + 1))
         case $candidate in
             /*)
                 [ ! -r "$candidate" ] || release
@@ -428,7 +448,7 @@ prepare() {
         is_image "$candidate"
         clock
         started=$now
-        if make "$candidate"; then
+        if make "$candidate" "$place"; then
             release
             clock
             answer $((now - started))

@@ -16,6 +16,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use towline_core::events::{Event as PodEvent, field_path};
 use tracing::{debug, warn};
 
 use crate::{Error, Session};
@@ -82,8 +83,9 @@ impl Recorder {
         }
     }
 
-    /// Publishes an event about a pod. `reason` is CamelCase.
-    pub fn publish(&self, session: &Session, pod: &Pod, kind: Kind, reason: &str, message: &str) {
+    /// Publishes an event about a pod.
+    pub fn publish(&self, session: &Session, pod: &Pod, event: &PodEvent) {
+        let container = event.container.as_deref().zip(pod.spec.as_ref());
         let regarding = ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Pod".to_owned()),
@@ -91,12 +93,13 @@ impl Recorder {
             name: pod.metadata.name.clone(),
             uid: pod.metadata.uid.clone(),
             resource_version: pod.metadata.resource_version.clone(),
-            field_path: None,
+            field_path: container.and_then(|(name, spec)| field_path(spec, name)),
         };
-        self.enqueue(session, regarding, kind, reason, message);
+        let kind = if event.warning { Kind::Warning } else { Kind::Normal };
+        self.enqueue(session, regarding, kind, &event.reason, &event.message);
     }
 
-    /// Publishes an event about the session's node.
+    /// Publishes an event about the session's node. `reason` is CamelCase.
     pub fn publish_node(&self, session: &Session, kind: Kind, reason: &str, message: &str) {
         let regarding = ObjectReference {
             api_version: Some("v1".to_owned()),
@@ -187,6 +190,7 @@ struct Memory {
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     uid: String,
+    field_path: Option<String>,
     kind: Kind,
     reason: String,
     message: String,
@@ -202,6 +206,7 @@ impl Memory {
         }
         let key = Key {
             uid,
+            field_path: sentence.regarding.field_path.clone(),
             kind: sentence.kind,
             reason: sentence.reason.clone(),
             message: sentence.message.clone(),
@@ -313,6 +318,10 @@ mod tests {
         let one = memory.hear(&session, &sentence("a"), at(0)).unwrap();
         let two = memory.hear(&session, &sentence("a"), at(5)).unwrap();
         let other = memory.hear(&session, &sentence("b"), at(6)).unwrap();
+        let mut elsewhere = sentence("a");
+        elsewhere.regarding.field_path = Some("spec.containers{x}".to_owned());
+        let elsewhere = memory.hear(&session, &elsewhere, at(6)).unwrap();
+        assert_eq!(elsewhere.count, Some(1));
         assert_eq!(one.metadata.name, two.metadata.name);
         assert_eq!((one.count, two.count, other.count), (Some(1), Some(2), Some(1)));
         assert_eq!(two.first_timestamp, Some(Time(at(0))));

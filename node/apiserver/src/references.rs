@@ -100,13 +100,15 @@ impl ReferenceReader {
     pub async fn fetch(&self, session: &Session, pod: &Pod, together: &Together) -> Result<References, FetchError> {
         let namespace = pod.metadata.namespace.as_deref().unwrap_or("default");
         let names = needs(pod);
-        let (config_maps, secrets, tokens, services, claims) = tokio::try_join!(
+        let (config_maps, mut secrets, pull_secrets, tokens, services, claims) = tokio::try_join!(
             get_all(session, namespace, names.config_maps, &together.config_maps),
             get_all(session, namespace, names.secrets, &together.secrets),
+            pull_secrets(session, namespace, names.pull_secrets, &together.secrets),
             request_all(session, namespace, pod, tokens(pod)),
             self.services(session, namespace),
             get_all(session, namespace, names.claims, &together.claims),
         )?;
+        secrets.extend(pull_secrets);
         let persistent_volumes = persistent_volumes(session, &claims).await?;
         Ok(References {
             config_maps,
@@ -198,6 +200,25 @@ where
         .into_iter()
         .filter_map(|(name, object)| Some((name, object?)))
         .collect())
+}
+
+/// Reads secrets for registries. One that may not be read is as one that does not exist: the image may not need it.
+async fn pull_secrets(
+    session: &Session,
+    namespace: &str,
+    names: impl IntoIterator<Item = String>,
+    cells: &Cells<Secret>,
+) -> Result<BTreeMap<String, Secret>, FetchError> {
+    let mut found = BTreeMap::new();
+    for name in names {
+        match get_all(session, namespace, [name], cells).await {
+            Err(FetchError::Api(error)) if error.is_forbidden() => {
+                tracing::debug!(%error, "a pull secret is passed over")
+            }
+            result => found.extend(result?),
+        }
+    }
+    Ok(found)
 }
 
 /// Reads the volumes that claims are bound to.

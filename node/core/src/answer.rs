@@ -390,6 +390,8 @@ pub struct ContainerReport {
     pub last: Option<Ending>,
     /// What the container left in its termination message file.
     pub termination_message: Option<String>,
+    /// The same of the run before, or why that one could not be started.
+    pub last_message: Option<String>,
     /// It runs and has shown that it has started.
     pub started: bool,
     /// It runs and has shown that it can take work.
@@ -407,6 +409,8 @@ pub struct ReportedEvent {
     pub warning: bool,
     /// CamelCase.
     pub reason: String,
+    /// Which container it is about.
+    pub container: String,
     /// For a person.
     pub message: String,
 }
@@ -457,7 +461,7 @@ pub fn report(text: &str) -> Result<Report, BadAnswer> {
         match row.kind() {
             "container" => containers.push(container(row)?),
             "event" => events.push(event(row)?),
-            "last" | "message" | "unready" | "image" => {
+            "last" | "message" | "last_message" | "unready" | "image" => {
                 let name = row.field(1)?;
                 let of = containers.iter_mut().find(|container| container.name == name);
                 let of = of.ok_or_else(|| row.bad("it is about a container that the report does not have"))?;
@@ -474,8 +478,13 @@ pub fn report(text: &str) -> Result<Report, BadAnswer> {
                         of.started = row.field(2)? == "started";
                         of.ready = false;
                     }
-                    _ => {
-                        let message = of.termination_message.get_or_insert_default();
+                    kind => {
+                        let message = if kind == "message" {
+                            &mut of.termination_message
+                        } else {
+                            &mut of.last_message
+                        };
+                        let message = message.get_or_insert_default();
                         if !message.is_empty() {
                             message.push('\n');
                         }
@@ -513,7 +522,8 @@ fn event(row: &Row<'_>) -> Result<ReportedEvent, BadAnswer> {
         time: row.number(2)?,
         warning: row.field(3)? == "warning",
         reason: row.field(4)?.to_owned(),
-        message: row.rest(5),
+        container: row.field(5)?.to_owned(),
+        message: row.rest(6),
     })
 }
 
@@ -536,6 +546,7 @@ fn container(row: &Row<'_>) -> Result<ContainerReport, BadAnswer> {
         message: Some(row.rest(11)).filter(|text| text != "-").unwrap_or_default(),
         last: None,
         termination_message: None,
+        last_message: None,
         started: stage == ContainerStage::Running,
         ready: stage == ContainerStage::Running,
     })
@@ -771,7 +782,7 @@ pub(crate) mod tests {
              unready|main|-
              container|last|main|running|1|5|-|-|-|-|-|
              unready|last|started
-             event|6|1699999999|warning|Unhealthy|Liveness probe failed: a|b",
+             event|6|1699999999|warning|Unhealthy|main|Liveness probe failed: a|b",
         );
         let report = report(&text).unwrap();
         let shown: Vec<_> = report.containers.iter().map(|c| (c.started, c.ready)).collect();
@@ -779,6 +790,7 @@ pub(crate) mod tests {
         assert!(report.containers[0].init && report.containers[0].sidecar);
         let event = &report.events[0];
         assert!(event.warning && event.seq == 6);
+        assert_eq!(event.container, "main");
         assert_eq!(event.message, "Liveness probe failed: a\u{1f}b");
     }
 

@@ -3,9 +3,9 @@
 //! Derived from two statuses, the one that the API has and the one that replaces it, so that a restart of the agent repeats
 //! none. Source of the reasons: `pkg/kubelet/events/event.go`.
 
-use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
+use k8s_openapi::api::core::v1::{ContainerStatus, PodSpec, PodStatus};
 
-use crate::answer::{Pull, Report};
+use crate::answer::{Pull, Report, ReportedEvent};
 use crate::plan;
 use crate::status::submitted;
 
@@ -18,6 +18,8 @@ pub struct Event {
     pub reason: String,
     /// For a person.
     pub message: String,
+    /// Which container it is about; `None`: the pod as a whole.
+    pub container: Option<String>,
 }
 
 impl Event {
@@ -27,6 +29,7 @@ impl Event {
             warning: false,
             reason: reason.to_owned(),
             message: message.into(),
+            container: None,
         }
     }
 
@@ -37,6 +40,46 @@ impl Event {
             ..Self::normal(reason, message)
         }
     }
+
+    /// The same about a container.
+    #[must_use]
+    pub fn of(self, container: &str) -> Self {
+        Self {
+            container: Some(container.to_owned()),
+            ..self
+        }
+    }
+}
+
+impl From<ReportedEvent> for Event {
+    fn from(event: ReportedEvent) -> Self {
+        Self {
+            warning: event.warning,
+            reason: event.reason,
+            message: event.message,
+            container: Some(event.container),
+        }
+    }
+}
+
+/// The part of a pod's object that a container is, as events name it. Source: `pkg/kubelet/container/ref.go`.
+pub fn field_path(spec: &PodSpec, container: &str) -> Option<String> {
+    let main = spec.containers.iter().map(|one| (&one.name, "containers"));
+    let init = spec.init_containers.iter().flatten();
+    let init = init.map(|one| (&one.name, "initContainers"));
+    let ephemeral = spec.ephemeral_containers.iter().flatten();
+    let ephemeral = ephemeral.map(|one| (&one.name, "ephemeralContainers"));
+    let (name, list) = main.chain(init).chain(ephemeral).find(|(name, _)| *name == container)?;
+    Some(format!("spec.{list}{{{name}}}"))
+}
+
+/// The containers of a pod that is to end are told so.
+pub fn stopping(status: Option<&PodStatus>) -> Vec<Event> {
+    let running = status.map(all).unwrap_or_default().into_iter();
+    let running = running.filter(|one| one.state.as_ref().is_some_and(|state| state.running.is_some()));
+    running
+        .map(|one| Event::normal("Killing", format!("Stopping container {}", one.name)).of(&one.name))
+        .collect()
 }
 
 /// What a container's status says while its image is pulled, and an event of it.
@@ -63,7 +106,7 @@ pub fn between(old: Option<&PodStatus>, new: &PodStatus, report: Option<&Report>
         let reported = report.and_then(|report| report.containers.iter().find(|one| one.name == container.name));
         if !container.image_id.is_empty() && old.is_none_or(|old| old.image_id.is_empty()) {
             pulled(
-                &container.image,
+                container,
                 old,
                 reported.and_then(|container| container.pull),
                 &mut events,
@@ -91,18 +134,17 @@ fn all(status: &PodStatus) -> Vec<&ContainerStatus> {
 }
 
 /// An image has come. The words are those of `pkg/kubelet/images/image_manager.go`.
-fn pulled(image: &str, old: Option<&ContainerStatus>, pull: Option<Pull>, events: &mut Vec<Event>) {
+fn pulled(new: &ContainerStatus, old: Option<&ContainerStatus>, pull: Option<Pull>, events: &mut Vec<Event>) {
+    let ContainerStatus { name, image, .. } = new;
     let Some((pull, seconds)) = pull.and_then(|pull| Some((pull, pull.seconds?))) else {
-        events.push(Event::normal(
-            "Pulled",
-            format!("Container image \"{image}\" already present on machine"),
-        ));
+        let message = format!("Container image \"{image}\" already present on machine");
+        events.push(Event::normal("Pulled", message).of(name));
         return;
     };
     let pulling = pulling(image);
     let said = old.and_then(|old| old.state.as_ref()?.waiting.as_ref()?.message.as_ref());
     if said != Some(&pulling) {
-        events.push(Event::normal("Pulling", pulling));
+        events.push(Event::normal("Pulling", pulling).of(name));
     }
     let duration = |seconds: u64| match (seconds / 60, seconds % 60) {
         (0, seconds) => format!("{seconds}s"),
@@ -116,7 +158,7 @@ fn pulled(image: &str, old: Option<&ContainerStatus>, pull: Option<Pull>, events
     if let Some(size) = pull.size {
         message.push_str(&format!(" Image size: {size} bytes."));
     }
-    events.push(Event::normal("Pulled", message));
+    events.push(Event::normal("Pulled", message).of(name));
 }
 
 fn of_container(old: Option<&ContainerStatus>, new: &ContainerStatus, said: &mut String, events: &mut Vec<Event>) {
@@ -128,8 +170,8 @@ fn of_container(old: Option<&ContainerStatus>, new: &ContainerStatus, said: &mut
             .as_ref()
             .is_some_and(|ended| ended.started_at.is_some());
     if began && new.container_id.is_some() && old.is_none_or(|old| old.container_id != new.container_id) {
-        events.push(Event::normal("Created", format!("Created container: {name}")));
-        events.push(Event::normal("Started", format!("Started container {name}")));
+        events.push(Event::normal("Created", format!("Created container: {name}")).of(name));
+        events.push(Event::normal("Started", format!("Started container {name}")).of(name));
     }
     let Some(waiting) = state.waiting else {
         let ended = state.terminated.filter(|ended| {
@@ -139,10 +181,8 @@ fn of_container(old: Option<&ContainerStatus>, new: &ContainerStatus, said: &mut
             ) && old.is_none_or(|old| old.state.as_ref().is_none_or(|state| state.terminated.is_none()))
         });
         if let Some(ended) = ended {
-            events.push(Event::warning(
-                "Failed",
-                format!("Error: {}", ended.message.unwrap_or_default()),
-            ));
+            let message = format!("Error: {}", ended.message.unwrap_or_default());
+            events.push(Event::warning("Failed", message).of(name));
         }
         return;
     };
@@ -163,14 +203,20 @@ fn of_container(old: Option<&ContainerStatus>, new: &ContainerStatus, said: &mut
         }
         "ImagePullBackOff" => Event::normal("BackOff", format!("Back-off pulling image \"{image}\": {message}")),
         "CreateContainerConfigError" | "CreateContainerError" => Event::warning("Failed", format!("Error: {message}")),
-        // What the whole pod waits for is said once and not by each container.
         _ if message == pulling(image) => Event::normal("Pulling", message.clone()),
+        // What the whole pod waits for is said once and not by each container.
         _ if message.is_empty() || *said == message => return,
-        "ContainerCreating" | "PodInitializing" => Event::normal("Queued", message.clone()),
-        other => Event::warning(other, message.clone()),
+        other => {
+            events.push(match other {
+                "ContainerCreating" | "PodInitializing" => Event::normal("Queued", message.clone()),
+                other => Event::warning(other, message.clone()),
+            });
+            *said = message;
+            return;
+        }
     };
-    said.clone_from(&message);
-    events.push(event);
+    *said = message;
+    events.push(event.of(name));
 }
 
 #[cfg(test)]
@@ -212,6 +258,34 @@ mod tests {
             ["Created", "Started", "Created", "Started"]
         );
         assert!(between(Some(&new), &new, None).is_empty());
+    }
+
+    #[test]
+    fn what_happens_to_a_container_is_told_of_that_one() {
+        let new = status(json!({"waiting": {"reason": "ErrImagePull", "message": "no such image"}}));
+        let told: Vec<_> = between(None, &new, None)
+            .into_iter()
+            .map(|event| event.container)
+            .collect();
+        assert_eq!(told, [Some("a".to_owned()), Some("b".to_owned())]);
+        let queued = status(json!({"waiting": {"reason": "QueueLimit", "message": "too many jobs"}}));
+        assert_eq!(between(None, &queued, None)[0].container, None);
+        let running = status(json!({"running": {}}));
+        let told = stopping(Some(&running));
+        assert_eq!(told[1], Event::normal("Killing", "Stopping container b").of("b"));
+        assert!(stopping(Some(&queued)).is_empty());
+    }
+
+    #[test]
+    fn a_container_is_named_by_its_place_in_the_pod() {
+        let named = |name: &str| json!([{"name": name, "image": "i"}]);
+        let spec = json!({"containers": named("a"), "initContainers": named("b"), "ephemeralContainers": named("c")});
+        let spec: PodSpec = serde_json::from_value(spec).unwrap();
+        let path = |name: &str| field_path(&spec, name);
+        assert_eq!(path("a").as_deref(), Some("spec.containers{a}"));
+        assert_eq!(path("b").as_deref(), Some("spec.initContainers{b}"));
+        assert_eq!(path("c").as_deref(), Some("spec.ephemeralContainers{c}"));
+        assert_eq!(path("d"), None);
     }
 
     #[test]

@@ -337,6 +337,7 @@ mod tests {
             time: 5,
             warning: true,
             reason: "Unhealthy".into(),
+            container: "main".into(),
             message: format!("event {seq}"),
         };
         let look = |names: &[&str], seq, events: &[u64]| Look {

@@ -8,11 +8,12 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::bundle::Bundle;
+use crate::events::Event;
 use crate::translate::{Fault, References};
 use crate::words;
 
 /// A name and a password.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Credentials {
     /// The name.
     pub user: String,
@@ -28,7 +29,21 @@ pub fn secrets(spec: &PodSpec) -> impl Iterator<Item = &str> {
         .filter(|name| !name.is_empty())
 }
 
-/// Adds a container's credentials, if there are any for its image: `auth/NAME` for the scripts, `auth/NAME.curl` for curl.
+/// What is said of secrets that are not there: the image may be pulled without. The words are those of
+/// `pkg/kubelet/kubelet_pods.go`.
+pub fn missing(spec: &PodSpec, references: &References) -> Option<Event> {
+    let names: Vec<&str> = secrets(spec)
+        .filter(|name| !references.secrets.contains_key(*name))
+        .collect();
+    let message = format!(
+        "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
+        names.join(", ")
+    );
+    (!names.is_empty()).then(|| Event::warning("FailedToRetrieveImagePullSecret", message))
+}
+
+/// Adds a container's credentials, if there are any for its image or a mirror of it: `auth/NAME` for the scripts and
+/// `auth/NAME.N.curl` for curl, N being the number of the place: 0 for the image, 1 for its first mirror.
 /// A secret that is not there is passed over, as by a kubelet: the image may not need it.
 ///
 /// # Errors
@@ -38,19 +53,28 @@ pub fn add(
     spec: &PodSpec,
     references: &References,
     container: &str,
-    image: &str,
+    (image, mirrors): (&str, &[String]),
 ) -> Result<(), Fault> {
-    let found = secrets(spec).filter_map(|name| references.secrets.get(name));
-    let Some(credentials) = of(image, found) else {
+    let found = || secrets(spec).filter_map(|name| references.secrets.get(name));
+    let places = std::iter::once(image).chain(mirrors.iter().map(String::as_str));
+    let all: Vec<Option<Credentials>> = places.map(|place| of(place, found())).collect();
+    if all.iter().all(Option::is_none) {
         return Ok(());
-    };
-    let Credentials { user, password } = credentials;
-    // An image that was pulled with these is for those alone who have them: its place on the cluster is named after them.
-    let hash = Sha256::digest(format!("{user}\n{password}"));
-    let tag: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    }
     bundle.directory("auth", 0o700);
-    bundle.file(format!("auth/{container}.curl"), curl(&user, &password));
-    bundle.file(format!("auth/{container}"), words::encode([user, password, tag])?);
+    let mut listed = Vec::new();
+    for (n, credentials) in all.into_iter().enumerate() {
+        let Credentials { user, password } = credentials.unwrap_or_default();
+        if !user.is_empty() {
+            bundle.file(format!("auth/{container}.{n}.curl"), curl(&user, &password));
+        }
+        listed.extend([user, password]);
+    }
+    // An image that was pulled with these is for those alone who have them: its place on the cluster is named after them.
+    let hash = Sha256::digest(listed.join("\n"));
+    let tag: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    listed.insert(0, tag);
+    bundle.file(format!("auth/{container}"), words::encode(listed)?);
     Ok(())
 }
 
@@ -120,28 +144,60 @@ fn credentials(entry: &Value) -> Option<Credentials> {
 /// How much of an image's place an entry names; `None`: it is for other images.
 fn fits(image: &str, place: &str) -> Option<usize> {
     let place = place.trim_start_matches("https://").trim_start_matches("http://");
-    let place = place
-        .trim_end_matches('/')
-        .trim_end_matches("/v1")
-        .trim_end_matches("/v2");
     let (host, path) = place.split_once('/').unwrap_or((place, ""));
+    // (`https://index.docker.io/v1/`, as docker login writes it.)
+    let mut versions = ["v1", "v2"]
+        .into_iter()
+        .filter_map(|version| path.strip_prefix(version));
+    let path = versions
+        .find(|rest| rest.is_empty() || rest.starts_with('/'))
+        .unwrap_or(path);
+    let path = path.trim_matches('/');
     let host = if matches!(host, "index.docker.io" | "registry-1.docker.io") {
         "docker.io"
     } else {
         host
     };
     let (image_host, image_path) = image.split_once('/')?;
-    let labels = |text: &str| text.split('.').count();
-    let same = labels(host) == labels(image_host)
-        && host
-            .split('.')
-            .zip(image_host.split('.'))
-            .all(|(wanted, label)| wanted == label || wanted == "*" && !label.is_empty());
+    let parts = |host: &str| {
+        let (name, port) = host.split_once(':').unwrap_or((host, ""));
+        (name.split('.').map(str::to_owned).collect::<Vec<_>>(), port.to_owned())
+    };
+    let ((wanted, wanted_port), (labels, port)) = (parts(host), parts(image_host));
+    let same = wanted_port == port
+        && wanted.len() == labels.len()
+        && wanted.iter().zip(&labels).all(|(wanted, label)| glob(wanted, label));
     let below = path.is_empty()
         || image_path
             .strip_prefix(path)
             .is_some_and(|rest| rest.starts_with(['/', ':', '@']) || rest.is_empty());
     (same && below).then_some(path.len())
+}
+
+/// Whether a label of a host's name fits a pattern with `*` and `?`.
+fn glob(pattern: &str, label: &str) -> bool {
+    let (pattern, label) = (pattern.as_bytes(), label.as_bytes());
+    let (mut p, mut l) = (0, 0);
+    // Where the last `*` stands, and how much it has been tried to take.
+    let mut star = None;
+    while l < label.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, l));
+                p += 1;
+            }
+            Some(c) if *c == b'?' || *c == label[l] => {
+                p += 1;
+                l += 1;
+            }
+            _ => {
+                let Some((at, taken)) = star else { return false };
+                star = Some((at, taken + 1));
+                (p, l) = (at + 1, taken + 1);
+            }
+        }
+    }
+    pattern[p..].iter().all(|c| *c == b'*')
 }
 
 #[cfg(test)]
@@ -173,7 +229,8 @@ mod tests {
         let one = |name: &str| json!({"username": name, "password": "x"});
         let auths = json!({
             "https://index.docker.io/v1/": {"auth": "aHViOnNlY3JldA=="},
-            "quay.io": one("all"), "quay.io/team": one("team"), "*.example.org": one("wild"), "registry:5000": one("port")
+            "quay.io": one("all"), "quay.io/team": one("team"), "*.example.org": one("wild"), "registry:5000": one("port"),
+            "https://hub.lab/v2/": one("versioned"), "*n?de.lab:5000/a": one("glob")
         });
         for (image, expected) in [
             ("docker.io/library/a:1", Some("hub")),
@@ -182,6 +239,12 @@ mod tests {
             ("x.example.org/a", Some("wild")),
             ("y.x.example.org/a", None),
             ("registry:5000/a", Some("port")),
+            ("registry/a", None),
+            ("hub.lab/a", Some("versioned")),
+            ("my-node.lab:5000/a/b", Some("glob")),
+            ("node.lab:5000/b", None),
+            ("node.lab/a", None),
+            ("nde.lab:5000/a", None),
             ("ghcr.io/a", None),
             ("/cvmfs/a.sif", None),
         ] {
@@ -199,13 +262,33 @@ mod tests {
             "s".into(),
             secret(json!({"quay.io": {"username": "u", "password": "p\"\\\n"}})),
         );
+        let told = missing(&spec, &references).unwrap();
+        assert_eq!(
+            told.message,
+            "Unable to retrieve some image pull secrets (gone); attempting to pull the image may not succeed."
+        );
         let mut bundle = Bundle::default();
-        add(&mut bundle, &spec, &references, "c", "quay.io/a").unwrap();
-        add(&mut bundle, &spec, &references, "other", "ghcr.io/a").unwrap();
+        add(
+            &mut bundle,
+            &spec,
+            &references,
+            "c",
+            ("quay.io/a", &["ghcr.io/a".into()]),
+        )
+        .unwrap();
+        add(&mut bundle, &spec, &references, "other", ("ghcr.io/a", &[])).unwrap();
+        let mirrors = ["/cvmfs/a".to_owned(), "quay.io/mirror/a".to_owned()];
+        add(&mut bundle, &spec, &references, "far", ("ghcr.io/a", &mirrors)).unwrap();
         let names: Vec<&String> = bundle.entries.keys().collect();
-        assert_eq!(names, ["auth", "auth/c", "auth/c.curl"]);
+        let wanted = ["auth", "auth/c", "auth/c.0.curl", "auth/far", "auth/far.2.curl"];
+        assert_eq!(names, wanted);
+        let Entry::File(_, listed) = &bundle.entries["auth/far"] else {
+            panic!("no file");
+        };
+        let listed = String::from_utf8(listed.clone()).unwrap();
+        assert!(listed.ends_with("\n=\n=\n=\n=\n=u\n=p\"\\\n+\n"), "{listed:?}");
         let text = String::from("user = \"u:p\\\"\\\\\\n\"\n");
-        assert_eq!(bundle.entries["auth/c.curl"], Entry::File(0o600, text.into_bytes()));
+        assert_eq!(bundle.entries["auth/c.0.curl"], Entry::File(0o600, text.into_bytes()));
     }
 
     proptest! {

@@ -122,6 +122,8 @@ pub struct Needs {
     pub config_maps: BTreeSet<String>,
     /// Secrets.
     pub secrets: BTreeSet<String>,
+    /// Secrets for registries, without which the pod may run as well.
+    pub pull_secrets: BTreeSet<String>,
     /// Claims of persistent volumes.
     pub claims: BTreeSet<String>,
 }
@@ -130,7 +132,7 @@ pub struct Needs {
 pub fn needs(pod: &Pod) -> Needs {
     let mut needs = Needs::default();
     let Some(spec) = &pod.spec else { return needs };
-    needs.secrets.extend(pulling::secrets(spec).map(str::to_owned));
+    needs.pull_secrets.extend(pulling::secrets(spec).map(str::to_owned));
     for container in containers(spec).map(|(_, container)| container) {
         for source in container.env_from.iter().flatten() {
             needs
@@ -490,7 +492,7 @@ impl Whole<'_> {
         let security = container.security_context.as_ref();
         let read_only = security.and_then(|context| context.read_only_root_filesystem) == Some(true);
         let (full, mirrors) = image_of(image, self.asked.image_root.as_deref(), site)?;
-        pulling::add(bundle, spec, self.references, &container.name, &full)?;
+        pulling::add(bundle, spec, self.references, &container.name, (&full, &mirrors))?;
         let mut pairs = vec![
             ("name", container.name.clone()),
             ("kind", kind.to_owned()),

@@ -212,7 +212,7 @@ pub struct Rewrite {
     /// What replaces it, for example `registry.example.org/mirror/`.
     pub to: String,
     /// What replaces it where `to` gives no image, tried in this order; `docker.io/` may be among them, or a directory.
-    /// A pod's imagePullSecrets are used for `to` alone.
+    /// A pod's imagePullSecrets are used for each of them that they name.
     #[serde(default)]
     pub mirrors: Vec<String>,
 }

@@ -121,12 +121,16 @@ fn cluster(cluster: &Cluster, findings: &mut Findings<'_>) {
 fn images(images: &Images, findings: &mut Findings<'_>) {
     let place = Place::from("images");
     let least = Duration::seconds(5);
-    findings.expect(images.pull_progress_deadline >= least, &place.key("pullProgressDeadline"), || {
-        format!(
-            "{} is no time for a registry that has much to do: at least {least}",
-            images.pull_progress_deadline
-        )
-    });
+    findings.expect(
+        images.pull_progress_deadline >= least,
+        &place.key("pullProgressDeadline"),
+        || {
+            format!(
+                "{} is no time for a registry that has much to do: at least {least}",
+                images.pull_progress_deadline
+            )
+        },
+    );
     if let Some(reduced) = &images.reduced_size {
         let below = images.max_size.as_ref().is_some_and(|max| reduced.mib() <= max.mib());
         findings.expect(below, &place.key("reducedSize"), || {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
-use towline_apiserver::events::{Kind, Recorder};
+use towline_apiserver::events::Recorder;
 use towline_apiserver::pods::BoundPod;
 use towline_apiserver::references::{ReferenceReader, Together};
 use towline_apiserver::status::{self, Written};
@@ -23,7 +23,7 @@ use towline_core::translate::Rejection;
 
 use super::join::Joined;
 use super::metrics::Metrics;
-use super::prepare::{Unready, prepare};
+use super::prepare::{Prepared, Unready, prepare};
 use super::renew::Renewed;
 use super::site::NodeSite;
 
@@ -182,6 +182,12 @@ impl Hands {
                     let preparation = prepare(&bound.pod, session, &hands.references, &together, node);
                     // One pod that trips over a defect of ours must not keep the others from running.
                     let result = AssertUnwindSafe(preparation).catch_unwind().await;
+                    if let Ok(Ok(Prepared {
+                        warning: Some(event), ..
+                    })) = &result
+                    {
+                        hands.recorder.publish(session, &bound.pod, event);
+                    }
                     (uid, result.unwrap_or_else(|_| Err(Unready::defect())))
                 }
                 .boxed()
@@ -191,7 +197,7 @@ impl Hands {
             .await;
         for (uid, result) in prepared {
             match result {
-                Ok((bundle, seen)) => {
+                Ok(Prepared { bundle, seen, .. }) => {
                     volumes.extend(Content::of(&bundle).map(|content| (uid, (content, seen))));
                     bundles.push(bundle);
                 }
@@ -256,9 +262,7 @@ impl Hands {
         let result = status::write(session, &bound.pod, &new).await;
         if matches!(result, Ok(Written::Done)) {
             for event in events::between(bound.pod.status.as_ref(), &new, report.as_ref()) {
-                let kind = if event.warning { Kind::Warning } else { Kind::Normal };
-                self.recorder
-                    .publish(session, &bound.pod, kind, &event.reason, &event.message);
+                self.recorder.publish(session, &bound.pod, &event);
             }
         }
         let pod = Pod {

@@ -8,6 +8,8 @@ use towline_apiserver::Session;
 use towline_apiserver::references::{ReferenceReader, Together};
 use towline_core::admission;
 use towline_core::bundle::Bundle;
+use towline_core::events::Event;
+use towline_core::pulling;
 use towline_core::renewal::Seen;
 use towline_core::translate::{Fault, Rejection, translate};
 
@@ -37,7 +39,18 @@ impl Unready {
     }
 }
 
-/// Reads what a pod refers to and translates it. Beside the pod's directory: what its volumes were made from.
+/// A pod that can be sent.
+#[derive(Debug)]
+pub struct Prepared {
+    /// Its directory.
+    pub bundle: Bundle,
+    /// What its volumes were made from.
+    pub seen: Seen,
+    /// What may be wrong with it.
+    pub warning: Option<Event>,
+}
+
+/// Reads what a pod refers to and translates it.
 ///
 /// # Errors
 /// [`Unready`].
@@ -47,7 +60,7 @@ pub async fn prepare(
     references: &ReferenceReader,
     together: &Together,
     node: &NodeSite,
-) -> Result<(Bundle, Seen), Unready> {
+) -> Result<Prepared, Unready> {
     if let Some(message) = admission::daemon_set(pod, &node.site.policy) {
         return Err(Unready::Later {
             reason: "DaemonSetNotRun",
@@ -69,7 +82,8 @@ pub async fn prepare(
         },
     })?;
     let seen = Seen::new(pod, &found, None);
-    Ok((bundle, seen))
+    let warning = pod.spec.as_ref().and_then(|spec| pulling::missing(spec, &found));
+    Ok(Prepared { bundle, seen, warning })
 }
 
 /// Whether the node has room for a pod beside those that it has taken, which are then counted with it.

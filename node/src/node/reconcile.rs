@@ -13,8 +13,8 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use towline_apiserver::events::Kind;
 use towline_apiserver::pods::{BoundPod, Desired};
+use towline_core::events::{self, Event};
 use towline_core::observed::Observed;
 use towline_core::plan::{Ledger, Obstacle, Plan, plan};
 use towline_core::status;
@@ -116,8 +116,7 @@ impl Reconcile {
                 .retain(|uid, memo| memo.busy || pods.contains_key(uid) || observed.contains_key(uid));
         }
         for (uid, event) in self.observed.news() {
-            let kind = if event.warning { Kind::Warning } else { Kind::Normal };
-            self.tell(&uid, kind, &event.reason, &event.message);
+            self.tell(&uid, &event.into());
         }
         let address = |pod: &Pod| {
             let node = pod.spec.as_ref()?.node_name.as_ref()?;
@@ -331,11 +330,19 @@ impl Reconcile {
     }
 
     /// Publishes an event about a pod that is still known.
-    pub(super) fn tell(&self, uid: &str, kind: Kind, reason: &str, message: &str) {
+    pub(super) fn tell(&self, uid: &str, event: &Event) {
         if let Some(bound) = self.shown.load().get(uid) {
             self.hands
                 .recorder
-                .publish(&self.hands.sessions[bound.session], &bound.pod, kind, reason, message);
+                .publish(&self.hands.sessions[bound.session], &bound.pod, event);
+        }
+    }
+
+    /// Tells of each container that runs that it is to end.
+    pub(super) fn tell_stopping(&self, uid: &str) {
+        let pods = self.shown.load();
+        for event in events::stopping(pods.get(uid).and_then(|bound| bound.pod.status.as_ref())) {
+            self.tell(uid, &event);
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use towline_apiserver::events::Kind;
 use towline_apiserver::status::Written;
 use towline_core::answer::Submission;
+use towline_core::events::Event;
 use towline_core::plan::Told;
 
 use super::effects::{Fate, Outcome};
@@ -69,7 +69,7 @@ impl Reconcile {
             }
             Outcome::Renewed(renewed) => {
                 for (uid, problem) in self.renewal.taken(&renewed) {
-                    self.tell(&uid, Kind::Warning, "FailedMount", &problem);
+                    self.tell(&uid, &Event::warning("FailedMount", problem));
                 }
                 for pod in renewed {
                     if let Some(content) = pod.content {
@@ -205,12 +205,8 @@ impl Reconcile {
         if let Some(message) = failure {
             tracing::warn!(uid, message, "failed to end a pod");
             memo.pause_until = now + PAUSE_S;
-            self.tell(
-                uid,
-                Kind::Warning,
-                "FailedKillPod",
-                &format!("failed to end the pod's job: {message}"),
-            );
+            let message = format!("failed to end the pod's job: {message}");
+            self.tell(uid, &Event::warning("FailedKillPod", message));
             return;
         }
         let first = memo.told.is_none();
@@ -226,14 +222,10 @@ impl Reconcile {
         }
         self.observed.told_to_stop(uid);
         if hard {
-            self.tell(
-                uid,
-                Kind::Warning,
-                "Killing",
-                "Ending the pod's job by force: it has not ended within its grace",
-            );
+            let message = "Ending the pod's job by force: it has not ended within its grace";
+            self.tell(uid, &Event::warning("Killing", message));
         } else if first {
-            self.tell(uid, Kind::Normal, "Killing", "Stopping the pod's containers");
+            self.tell_stopping(uid);
         }
     }
 

@@ -12,13 +12,14 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use towline_apiserver::events::{Kind, Recorder};
+use towline_apiserver::events::Recorder;
 use towline_apiserver::identity::{Serving, client_ca, serving};
 use towline_apiserver::node::NodeKeeper;
 use towline_apiserver::pods::Desired;
 use towline_apiserver::references::{ReferenceReader, Together};
 use towline_apiserver::status::{self, Written};
 use towline_apiserver::{Credentials, Session};
+use towline_core::events::Event;
 
 use crate::cluster::{Cluster, description, eventually, has_taint, taint};
 
@@ -248,7 +249,7 @@ async fn the_service_account_of_the_manifest_suffices_for_everything() {
         Written::Done
     );
     let recorder = Recorder::new(cancel.clone());
-    recorder.publish(&session, &pod, Kind::Normal, "Tested", "by the account");
+    recorder.publish(&session, &pod, &Event::normal("Tested", "by the account"));
     let events: Api<k8s_openapi::api::core::v1::Event> = Api::namespaced(cluster.admin.clone(), &cluster.name);
     let about = ListParams::default().fields("reason=Tested");
     eventually("the event", async || {

@@ -14,6 +14,7 @@ use towline_apiserver::node::NodeKeeper;
 use towline_apiserver::pods::Desired;
 use towline_apiserver::references::{ReferenceReader, Together};
 use towline_apiserver::status::{self, Written};
+use towline_core::events::Event as PodEvent;
 
 use crate::cluster::{Cluster, description, eventually};
 
@@ -182,7 +183,11 @@ async fn repeated_events_are_counted_as_a_nodes_are() {
         .bound_pod("p", json!({"containers": [{"name": "c", "image": "busybox:1"}]}))
         .await;
     let recorder = Recorder::new(cancel.clone());
-    recorder.publish(&session, &pod, Kind::Warning, "BackOff", "waiting for the batch system");
+    recorder.publish(
+        &session,
+        &pod,
+        &PodEvent::warning("BackOff", "waiting for the batch system"),
+    );
     let events: Api<Event> = Api::namespaced(cluster.admin.clone(), &cluster.name);
     let about = ListParams::default().fields("reason=BackOff");
     let seen = |count: i32| {
@@ -193,7 +198,11 @@ async fn repeated_events_are_counted_as_a_nodes_are() {
         }
     };
     eventually("the event", seen(1)).await;
-    recorder.publish(&session, &pod, Kind::Warning, "BackOff", "waiting for the batch system");
+    recorder.publish(
+        &session,
+        &pod,
+        &PodEvent::warning("BackOff", "waiting for the batch system"),
+    );
     let event = eventually("the count", seen(2)).await;
     assert_eq!(event.type_.as_deref(), Some("Warning"));
     assert_eq!(event.involved_object.uid, pod.metadata.uid);

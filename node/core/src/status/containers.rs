@@ -131,7 +131,11 @@ fn one(
         let waits = found.stage == ContainerStage::Waiting;
         let run = if waits { found.restarts } else { found.restarts - 1 };
         ContainerState {
-            terminated: Some(terminated(last, "", id(run.max(0)))),
+            terminated: Some(terminated(
+                last,
+                found.last_message.as_deref().unwrap_or_default(),
+                id(run.max(0)),
+            )),
             ..ContainerState::default()
         }
     });

@@ -33,6 +33,7 @@ fn container(name: &str, stage: ContainerStage, exit: Option<i32>) -> ContainerR
         message: String::new(),
         last: None,
         termination_message: None,
+        last_message: None,
         started: stage == ContainerStage::Running,
         ready: stage == ContainerStage::Running,
     }
@@ -414,6 +415,7 @@ fn a_restarted_container_shows_its_last_run() {
         exit: Some(4),
         ..Ending::default()
     });
+    again.last_message = Some("there is no command x".into());
     let found = of(
         &pod("Always", false),
         &report(Stage::Running, None, vec![again, container("b", Running, None)]),
@@ -428,6 +430,7 @@ fn a_restarted_container_shows_its_last_run() {
     assert_eq!(a.restart_count, 2);
     // The run that ended is the third one; the container waits for its fourth.
     let last = a.last_state.as_ref().unwrap().terminated.as_ref().unwrap();
+    assert_eq!(last.message.as_deref(), Some("there is no command x"));
     assert_eq!(last.container_id.as_deref(), Some("towline://u-a-2"));
 }
 

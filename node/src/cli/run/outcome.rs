@@ -233,6 +233,7 @@ mod tests {
             message: String::new(),
             last: None,
             termination_message: None,
+            last_message: None,
             started: false,
             ready: false,
         }
