@@ -25,7 +25,7 @@ sandbox_up() {
     if find_program setpriv; then sandbox_tied="$program --pdeathsig KILL"; fi
     # shellcheck disable=SC2086 # two words
     $sandbox_tied unshare -U -m -i --propagation slave "$@" "$SH" "$scripts/pod/sandbox" "$pod" \
-        <&9 >&4 2>run/sandbox.errors 3>&- 8<&- 9<&- 4>&- &
+        <&9 >&4 3>&- 8<&- 9<&- 4>&- &
     sandbox_first=$!
     exec 4<&-
     sandbox_said='' sandbox_held=''
@@ -37,14 +37,11 @@ sandbox_up() {
     exec 8<&- 9<&-
     if [ "$sandbox_said" = ready ]; then
         sandbox=$sandbox_held
-        rm -f run/sandbox.errors
         printf '%s %s\n' "$sandbox" "${share_processes:-0}" >run/sandbox
         return
     fi
     kill -KILL "$sandbox_first" 2>/dev/null
-    first_line run/sandbox.errors
-    clean "$line"
-    sandbox_why="failed to make namespaces on $host: $cleaned"
+    sandbox_why="failed to make namespaces on $host: see supervisor.log"
     return 1
 }
 

@@ -17,7 +17,7 @@ containers:
   - name: b
     image: $image
     command: [sleep, '600']
-    securityContext: {runAsNonRoot: true, runAsUser: 1000}
+    securityContext: {runAsNonRoot: true}
   - name: own
     image: $image
     command: [sleep, '600']
@@ -82,7 +82,7 @@ containers:
   - name: plain
     image: $image
     command: [sleep, '614']
-    securityContext: {runAsNonRoot: true, runAsUser: 1000}
+    securityContext: {runAsNonRoot: true}
 END
     until_phase target Running
     k debug target --image="$image" --container=looker --target=main -- sh -c 'ps; exec sleep 600' >/dev/null
