@@ -335,9 +335,9 @@ pub fn translate(pod: &Pod, references: &References, site: &Site) -> Result<Bund
         site,
         asked,
         ranks: job.ranks,
+        target: None,
         names,
         places: found,
-        target: None,
     };
     for (n, (init, container)) in containers(spec).enumerate() {
         whole.add_container(&mut bundle, n, kind(init, container), container)?;
@@ -366,9 +366,9 @@ fn places_of(
 pub(crate) fn added(
     pod: &Pod,
     n: usize,
+    target: Option<&str>,
     references: &References,
     site: &Site,
-    target: Option<&str>,
 ) -> Result<BTreeMap<String, Entry>, Fault> {
     fields::decide(pod)?;
     let Some(spec) = &pod.spec else {
@@ -386,9 +386,9 @@ pub(crate) fn added(
         site,
         asked: settings::asked(pod, &site.policy, &site.batch)?,
         ranks: None,
+        target,
         names: network::add(&mut bundle, spec)?,
         places: places_of(pod, spec, references, site)?,
-        target,
     };
     for container in &spec.containers {
         whole.add_container(&mut bundle, n, "ephemeral", container)?;
@@ -410,10 +410,10 @@ struct Whole<'a> {
     asked: Asked,
     /// How often the main container, the first of `containers`, is started by the batch system.
     ranks: Option<u64>,
-    names: Vec<network::NameFile>,
-    places: BTreeMap<String, Place>,
     /// The container whose processes the one that is added is to see.
     target: Option<&'a str>,
+    names: Vec<network::NameFile>,
+    places: BTreeMap<String, Place>,
 }
 
 /// The containers in the order in which they start, with whether each is an init container.
@@ -518,13 +518,13 @@ impl Whole<'_> {
             }
             pairs.push(("ranks", ranks.to_string()));
         }
+        if let Some(target) = self.target.filter(|name| !name.is_empty()) {
+            pairs.push(("target", target.to_owned()));
+        }
         pairs.extend(life::pairs(init, container)?);
         bundle.file(format!("{base}/container"), words::pairs(pairs)?);
         if !mirrors.is_empty() {
             bundle.file(format!("{base}/mirrors"), words::encode(mirrors)?);
-        if let Some(target) = self.target.filter(|name| !name.is_empty()) {
-            pairs.push(("target", target.to_owned()));
-        }
         }
         life::add(bundle, &base, container)?;
 
@@ -708,10 +708,6 @@ mod tests {
             assert!(request.contains(line), "{line} in {request}");
         }
         assert!(file(&bundle, "pod").contains("restart_policy=OnFailure\n"));
-    }
-
-    #[test]
-    fn what_is_missing_is_waited_for_and_what_is_optional_is_not() {
         assert!(!file(&bundle, "pod").contains("share_processes"));
     }
 
@@ -725,6 +721,10 @@ mod tests {
                 expected
             );
         }
+    }
+
+    #[test]
+    fn what_is_missing_is_waited_for_and_what_is_optional_is_not() {
         let with = |optional: bool| {
             pod(json!({"containers": [{"name": "c", "image": "i", "env": [
                 {"name": "S", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k", "optional": optional}}}]}]}))
