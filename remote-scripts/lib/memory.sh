@@ -2,7 +2,8 @@
 # shellcheck shell=sh
 
 # memory_volumes: makes the volumes that lie in the node's memory and links to them, where volumes are looked for, in the
-# pod's directory, which is the working directory. Sets $memory, which goes with the job. What is in them counts for the job's memory, as everything that its processes write there.
+# pod's directory, which is the working directory. Sets $memory, which goes with the job. What is in them counts for the job's
+# memory, as everything that its processes write there.
 memory_volumes() {
     mkdir -- "/dev/shm/towline-scratch.$uid.memory" || return
     memory=/dev/shm/towline-scratch.$uid.memory

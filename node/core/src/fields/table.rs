@@ -808,7 +808,8 @@ pub const VOLUMES: &[Row] = &[
     only(
         "volumes[].emptyDir.medium",
         &["", "Memory"],
-        "`Memory`: in the compute node's `/dev/shm`, and what is in it counts for the job's memory",
+        "`Memory`: in the compute node's `/dev/shm`, and what is in it counts for the job's memory; each node of a job has its own, \
+         those beyond the first while ranks run there",
         "emptydirs_in_memory",
     ),
     honoured(
