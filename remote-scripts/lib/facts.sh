@@ -34,6 +34,7 @@ node_facts() {
     row fact root_visible "$(yes_no test -w "$1/agents" -o -w "$1")"
     row fact userns "$(yes_no unshare -U true)"
     row fact subuid "$(yes_no unshare -U --map-auto --map-root-user true)"
+    row fact nsenter "$(has nsenter)"
     row fact tun "$(yes_no test -w /dev/net/tun)"
     row fact fuse "$(yes_no test -w /dev/fuse)"
     if apptainer; then

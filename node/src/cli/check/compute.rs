@@ -50,9 +50,22 @@ pub async fn node(cluster: &Cluster, site: &SiteOptions, runtime: &str, registri
     report.add(simple(
         yes(&facts, "userns"),
         "user namespaces",
-        "containers need them unless Apptainer is installed setuid",
+        "containers need them unless Apptainer is installed setuid; without them nobody is root inside, each container of a pod has \
+         memory (IPC, /dev/shm) of its own, and pods with shareProcessNamespace fail",
         "ask the site for user.max_user_namespaces > 0",
     ));
+    report.add(match facts.get("nsenter") {
+        Some("no") => Finding::lacking(
+            State::Limited,
+            "nsenter",
+            "not there",
+            "no command can be run in a container (kubectl exec, commands of probes and hooks), and the containers of a pod share \
+             neither memory (IPC, /dev/shm) nor processes",
+            "ask the site to install util-linux on compute nodes",
+        ),
+        Some(path) => Finding::found("nsenter", path),
+        None => Finding::lacking(State::Unknown, "nsenter", "the node does not say", "", ""),
+    });
     report.add(container_runtime(&facts, runtime));
     report.add(simple(
         yes(&facts, "subuid"),
