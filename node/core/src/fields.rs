@@ -400,6 +400,72 @@ mod tests {
         }
     }
 
+    /// A pod that says something at one path of its spec, and is a pod.
+    fn pod_with(path: &str) -> Pod {
+        let mut spec: k8s_openapi::api::core::v1::PodSpec = paths::along(path);
+        if spec.containers.is_empty() {
+            spec.containers.push(k8s_openapi::api::core::v1::Container::default());
+        }
+        let all = spec.init_containers.iter_mut().flatten().chain(&mut spec.containers);
+        for (n, container) in all.enumerate() {
+            container.name = format!("c{n}");
+        }
+        Pod {
+            spec: Some(spec),
+            ..Pod::default()
+        }
+    }
+
+    /// For every field of the API that is refused, or that takes a few words only: a pod that says something there (a word
+    /// that no row knows) is refused by name, with the reason that stands in its row. A field without a row would fail
+    /// elsewhere; a row that no field has here.
+    #[test]
+    fn each_refusal_is_told() {
+        let mut told = std::collections::BTreeSet::new();
+        let all = paths::of::<k8s_openapi::api::core::v1::PodSpec>();
+        for whole in all.iter().filter(|path| !path.starts_with("ephemeralContainers")) {
+            let lists = ["containers[]", "initContainers[]"].map(|list| (list, format!("{list}.")));
+            let inner = lists
+                .iter()
+                .find_map(|(list, before)| Some((list.replace("[]", "[0]."), whole.strip_prefix(before.as_str())?)));
+            let (place, path, row) = match &inner {
+                Some((place, path)) => (place.as_str(), *path, decision(path, CONTAINERS)),
+                None => ("", whole.as_str(), decision(whole, &[POD, VOLUMES])),
+            };
+            let Some(row) = row.filter(|row| matches!(row.decision, Decision::Refused | Decision::Only(_))) else {
+                continue;
+            };
+            let Err(Fault::Rejected(rejection)) = decide(&pod_with(whole)) else {
+                panic!("{whole} is not refused");
+            };
+            // (Two have words that are the kubelet's own.)
+            let (reason, named) = match path {
+                "os.name" => ("PodOSNotSupported", "the OS field".to_owned()),
+                _ if path.starts_with("securityContext.sysctls") => ("SysctlForbidden", table::KERNEL.to_owned()),
+                _ => {
+                    let above = row.path.strip_suffix(".**").unwrap_or(row.path);
+                    ("UnsupportedField", format!("{place}{above}"))
+                }
+            };
+            let message = &rejection.message;
+            assert_eq!(rejection.reason, reason, "{message}");
+            assert!(message.contains(&named), "{whole}: {message}");
+            assert!(message.contains(row.why) || path == "os.name", "{whole}: {message}");
+            told.insert((row.path, row.why));
+        }
+        let tables = [POD, VOLUMES].into_iter().chain(CONTAINERS.iter().copied());
+        for row in tables
+            .flatten()
+            .filter(|row| matches!(row.decision, Decision::Refused | Decision::Only(_)))
+        {
+            assert!(
+                told.contains(&(row.path, row.why)),
+                "no pod was refused for {}",
+                row.path
+            );
+        }
+    }
+
     fn repository(path: &str) -> std::path::PathBuf {
         std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR"))
             .join("../..")

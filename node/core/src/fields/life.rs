@@ -44,7 +44,7 @@ pub const LIFECYCLE: &[Row] = &[
         "as they are",
         "hooks_and_probes_to_the_letter",
     ),
-    honoured("lifecycle.postStart.sleep.seconds", "seconds", "stop_signal"),
+    honoured("lifecycle.postStart.sleep.seconds", "seconds", "times_of_probes"),
     refused("lifecycle.postStart.tcpSocket.**", NO_HOOK),
     honoured(
         "lifecycle.preStop.exec.command[]",
@@ -56,7 +56,7 @@ pub const LIFECYCLE: &[Row] = &[
     honoured(
         "lifecycle.preStop.httpGet.path",
         "any answer will do, as on a kubelet",
-        "hooks",
+        "hooks_and_probes_to_the_letter",
     ),
     honoured(
         "lifecycle.preStop.httpGet.scheme",
@@ -73,7 +73,7 @@ pub const LIFECYCLE: &[Row] = &[
         "as they are",
         "hooks_and_probes_to_the_letter",
     ),
-    honoured("lifecycle.preStop.sleep.seconds", "seconds", "hooks"),
+    honoured("lifecycle.preStop.sleep.seconds", "seconds", "graces_of_pods"),
     refused("lifecycle.preStop.tcpSocket.**", NO_HOOK),
     honoured(
         "lifecycle.stopSignal",
@@ -115,16 +115,16 @@ macro_rules! probe {
             honoured(
                 concat!($name, ".initialDelaySeconds"),
                 "counted from the container's start",
-                "hooks_and_probes_to_the_letter",
+                "times_of_probes",
             ),
-            honoured(concat!($name, ".periodSeconds"), "10 without it", "hooks_and_probes_to_the_letter"),
+            honoured(concat!($name, ".periodSeconds"), "10 without it", "times_of_probes"),
             honoured(
                 concat!($name, ".timeoutSeconds"),
                 "1 without it; measured in whole seconds and never shorter",
-                "hooks_and_probes_to_the_letter",
+                "times_of_probes",
             ),
-            honoured(concat!($name, ".successThreshold"), "1 without it", "hooks_and_probes_to_the_letter"),
-            honoured(concat!($name, ".failureThreshold"), "3 without it", "hooks_and_probes_to_the_letter"),
+            honoured(concat!($name, ".successThreshold"), "1 without it", "times_of_probes"),
+            honoured(concat!($name, ".failureThreshold"), "3 without it", "times_of_probes"),
             $grace,
         ]
     };
@@ -140,7 +140,7 @@ pub const STARTUP: &[Row] = probe!(
     honoured(
         "startupProbe.terminationGracePeriodSeconds",
         "in place of the pod's when it fails",
-        "hooks_and_probes_to_the_letter"
+        "times_of_probes"
     )
 );
 
@@ -154,7 +154,7 @@ pub const LIVENESS: &[Row] = probe!(
     honoured(
         "livenessProbe.terminationGracePeriodSeconds",
         "in place of the pod's when it fails",
-        "probes"
+        "times_of_probes"
     )
 );
 

@@ -12,15 +12,25 @@ use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, Map
 
 /// The paths of all leaves of a type: `a.b`, `list[].c`, and `map.*` for a map with free keys.
 pub fn of<T: DeserializeOwned>() -> BTreeSet<String> {
+    read::<T>(None).1
+}
+
+/// A value of a type that says something at one of its [paths](of) and nothing anywhere else.
+pub fn along<T: DeserializeOwned>(path: &str) -> T {
+    read(Some(path)).0
+}
+
+fn read<T: DeserializeOwned>(along: Option<&str>) -> (T, BTreeSet<String>) {
     let found = RefCell::new(BTreeSet::new());
     let reader = Reader {
         path: String::new(),
+        along,
         found: &found,
     };
-    if let Err(error) = T::deserialize(reader) {
-        panic!("failed to read a type of the API by itself: {error}");
+    match T::deserialize(reader) {
+        Ok(value) => (value, found.into_inner()),
+        Err(error) => panic!("failed to read a type of the API by itself: {error}"),
     }
-    found.into_inner()
 }
 
 #[derive(Debug)]
@@ -42,6 +52,8 @@ impl serde::de::Error for Error {
 
 struct Reader<'a> {
     path: String,
+    /// The only path of which there is something to read; `None`: all.
+    along: Option<&'a str>,
     found: &'a RefCell<BTreeSet<String>>,
 }
 
@@ -53,8 +65,21 @@ impl Reader<'_> {
     fn below(&self, path: String) -> Self {
         Self {
             path,
+            along: self.along,
             found: self.found,
         }
+    }
+
+    fn field(&self, name: &str) -> String {
+        match self.path.as_str() {
+            "" => name.to_owned(),
+            path => format!("{path}.{name}"),
+        }
+    }
+
+    fn has(&self, field: &str) -> bool {
+        let rest = self.along.map(|along| along.strip_prefix(&self.field(field)));
+        rest.is_none_or(|rest| rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '['])))
     }
 }
 
@@ -140,7 +165,9 @@ impl<'de> MapAccess<'de> for Fields<'_> {
     type Error = Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
-        let Some(field) = self.rest.next() else { return Ok(None) };
+        let Some(field) = self.rest.find(|field| self.reader.has(field)) else {
+            return Ok(None);
+        };
         self.now = field;
         seed.deserialize(StrDeserializer::<Error>::new(field)).map(Some)
     }
@@ -149,10 +176,6 @@ impl<'de> MapAccess<'de> for Fields<'_> {
         if self.now.is_empty() {
             return Err(Error::custom("a value without a key"));
         }
-        let path = match self.reader.path.as_str() {
-            "" => self.now.to_owned(),
-            path => format!("{path}.{}", self.now),
-        };
-        seed.deserialize(self.reader.below(path))
+        seed.deserialize(self.reader.below(self.reader.field(self.now)))
     }
 }

@@ -93,11 +93,7 @@ pub const POD: &[Row] = &[
         "a_debugger_sees_its_target",
     ),
     honoured("restartPolicy", "inside the job, with the kubelet's pauses", "restarts"),
-    honoured(
-        "terminationGracePeriodSeconds",
-        "TERM, then KILL",
-        "deletion_with_grace",
-    ),
+    honoured("terminationGracePeriodSeconds", "TERM, then KILL", "graces_of_pods"),
     honoured(
         "activeDeadlineSeconds",
         "counted inside the job, which asks for as much walltime, as far as its partition allows; one that is set or made shorter while the pod runs ends it as well",
@@ -138,7 +134,7 @@ pub const POD: &[Row] = &[
     honoured(
         "dnsConfig.nameservers[]",
         "after the compute node's, or alone",
-        "names_of_hosts",
+        "names_addresses_and_statuses",
     ),
     honoured(
         "dnsConfig.searches[]",
@@ -163,7 +159,7 @@ pub const POD: &[Row] = &[
     honoured(
         "hostNetwork",
         "a pod's network is its compute node's in any case",
-        "ports_of_the_node",
+        "names_addresses_and_statuses",
     ),
     refused("hostPID", "the pod would see processes of others on the compute node"),
     refused(
@@ -223,7 +219,11 @@ pub const POD: &[Row] = &[
         "the old name of serviceAccountName",
         "by_the_scheduler",
     ),
-    honoured("automountServiceAccountToken", API_SERVER, "what_a_pod_knows_of_itself"),
+    honoured(
+        "automountServiceAccountToken",
+        API_SERVER,
+        "names_addresses_and_statuses",
+    ),
     honoured("overhead.*", "added to what the job asks for", "runtime_classes"),
     honoured(
         "readinessGates.**",
@@ -333,7 +333,7 @@ pub const CONTAINER: &[Row] = &[
     honoured(
         "imagePullPolicy",
         "against the images that the account has on the cluster",
-        "an_image_that_is_not_there",
+        "pull_policies",
     ),
     honoured("command[]", "byte for byte, `$(VAR)` expanded", "bytes_arrive"),
     honoured("args[]", "byte for byte, `$(VAR)` expanded", "bytes_arrive"),
@@ -423,9 +423,13 @@ pub const CONTAINER: &[Row] = &[
     honoured(
         "resources.limits.*",
         "the job asks for them, summed over the containers",
-        "gpus",
+        "resources_of_containers",
     ),
-    honoured("resources.requests.*", "where there is no limit", "one_container"),
+    honoured(
+        "resources.requests.*",
+        "where there is no limit",
+        "resources_of_containers",
+    ),
     refused(
         "resources.claims.**",
         "no driver of dynamic resources runs on a compute node",
