@@ -152,6 +152,14 @@ mounts_by_three() {
     [ $# = 0 ] || fail "$source/mounts is not made of threes"
 }
 
+# needs_perl: finds perl, if the container has variables whose values must be in no argument and names that no shell can
+# export. Sets $program.
+needs_perl() {
+    [ -n "$p_hidden" ] || return 1
+    find_program perl ||
+        cannot CreateContainerError 128 "there is no perl on $(uname -n): a secret in a variable whose name no shell can export would be seen by others"
+}
+
 # with_command COMMAND: calls COMMAND with the words that the container runs: command and args. Returns with them in "$@".
 with_command() { with_words "$source/command" with_args "$1"; }
 with_args() { with_words "$source/args" "$@"; }
@@ -166,17 +174,17 @@ is_variable() {
     esac
 }
 
-# become WRAP WORD…: becomes this command (by way of the command WRAP, if that is not empty), with the container's
-# variables in its environment, byte for byte.
+# become WORD…: becomes this command (by way of the words in $become_wrap), with the container's variables in its environment,
+# byte for byte.
 # Between the first export and the exec, names belong to the pod: nothing is read here but "$@" and TOWLINE_W….
-# A name that a shell cannot export is set by env, in whose arguments it can be seen for a moment.
+# A name that a shell cannot export is set by env, in whose arguments it can be seen for a moment, or, if nobody may see it
+# (hidden=1), by the words in $become_hidden.
 # Instead of becoming the command, serves it, if lib/prober.sh was asked to (will_serve).
-become_env=/usr/bin/env
+become_env=/usr/bin/env become_wrap='' become_hidden=
 TOWLINE_WSERVE=
 become() {
-    TOWLINE_WRAP=$1 TOWLINE_WENV=$become_env TOWLINE_WCOMMAND=$2 TOWLINE_WFAILED=$failed
-    shift
-    TOWLINE_WORD='' TOWLINE_WANT='' TOWLINE_WODD=''
+    TOWLINE_WRAP=$become_wrap TOWLINE_WENV=$become_env TOWLINE_WCOMMAND=$1 TOWLINE_WFAILED=$failed
+    TOWLINE_WHIDDEN=${p_hidden:+$become_hidden} TOWLINE_WFILE=$source/env TOWLINE_WORD='' TOWLINE_WANT='' TOWLINE_WODD=0
     if [ -e "$source/env" ]; then
         while IFS= read -r TOWLINE_WLINE || [ -n "$TOWLINE_WLINE" ]; do
             case $TOWLINE_WLINE in
@@ -189,7 +197,7 @@ become() {
                 if is_variable "${TOWLINE_WORD%%=*}"; then
                     export "${TOWLINE_WORD?}"
                 else
-                    TOWLINE_WODD=1
+                    TOWLINE_WODD=$((TOWLINE_WODD + 1))
                     set -- "$TOWLINE_WORD" "$@"
                 fi
             fi
@@ -200,7 +208,7 @@ become() {
             if is_variable "${TOWLINE_WORD%%=*}"; then
                 export "${TOWLINE_WORD?}"
             else
-                TOWLINE_WODD=1
+                TOWLINE_WODD=$((TOWLINE_WODD + 1))
                 set -- "$TOWLINE_WORD" "$@"
             fi
         fi
@@ -219,9 +227,19 @@ become() {
         fi
         exit 127
     }
-    # shellcheck disable=SC2086 # several words
-    [ -z "$TOWLINE_WODD" ] || { unset IFS && set -- $TOWLINE_WENV -- "$@"; }
-    [ -z "$TOWLINE_WRAP" ] || set -- "$TOWLINE_WRAP" "$@"
+    unset IFS
+    if [ "$TOWLINE_WODD" = 0 ]; then
+        :
+    elif [ -n "$TOWLINE_WHIDDEN" ]; then
+        shift "$TOWLINE_WODD"
+        # shellcheck disable=SC2086 # several words
+        set -- $TOWLINE_WHIDDEN "$TOWLINE_WFILE" "$@"
+    else
+        # shellcheck disable=SC2086
+        set -- $TOWLINE_WENV -- "$@"
+    fi
+    # shellcheck disable=SC2086
+    set -- $TOWLINE_WRAP "$@"
     unset LC_ALL TOWLINE_SH TOWLINE_SCRATCH TOWLINE_USERNS TOWLINE_LOCAL TOWLINE_WORD
     [ -z "$TOWLINE_WSERVE" ] || serve "$@"
     exec "$@"

@@ -34,7 +34,30 @@ done
 shift
 [ -z "$hostname" ] || export "HOSTNAME=$hostname"
 # Who runs env for names that a shell cannot export.
-become_env="$loader $t/node/env"
+become_env="$loader $t/node/env" become_hidden="$loader $t/node/perl $t/lib/environment.pl"
+
+# rooted: true if this process has capabilities (in its user namespace).
+rooted() {
+    while read -r key value; do
+        case $key$value in
+            CapEff:*[!0]*) return 0 ;;
+        esac
+    done </proc/self/status
+    return 1
+}
+# (What it may not inherit and is not bound to have, a command of root's does not get.)
+if [ -n "$p_capabilities" ] && rooted; then
+    become_wrap="$loader $t/node/setpriv --inh-caps=-all --bounding-set=$p_capabilities --"
+fi
+# (Who comes later enters the namespace in which the command is that user.)
+if [ "$mode" = run ] && is_number "$p_user" && rooted; then
+    # As a runtime does: the group that the image names for this user, or root's.
+    while [ -z "$p_group" ] && IFS=: read -r _ _ number group _; do
+        [ "$number" != "$p_user" ] || p_group=$group
+    done 2>/dev/null </etc/passwd
+    is_number "$p_group" || p_group=0
+    become_wrap="$loader $t/node/unshare -U --map-user=$p_user --map-group=$p_group --"
+fi
 
 if [ -z "$p_workdir" ] && [ -r /.singularity.d/towline-workdir ]; then read -r p_workdir </.singularity.d/towline-workdir; fi
 cd -- "${p_workdir:-/}" || cannot ContainerCannotRun 128 "there is no directory $p_workdir"
@@ -52,7 +75,7 @@ run() {
         [ ! -e "$device" ] || link "$device" "/dev/${device##*/}"
     done
     if [ -e "$source/command" ] && [ $# != 0 ]; then
-        become '' "$@"
+        become "$@"
     fi
     # As the image says, with the pod's args: what Apptainer made of ENTRYPOINT and CMD is a script that ends with `exec …`.
     script=/.singularity.d/runscript
@@ -60,7 +83,7 @@ run() {
     read -r line <"$script"
     case $line in
         '#!/bin/sh'*) ;;
-        *) become '' "$script" "$@" ;;
+        *) become "$script" "$@" ;;
     esac
     # (Not to let a shell of the image's evaluate the arguments once more.)
     # shellcheck disable=SC2034
@@ -73,7 +96,7 @@ run() {
 become_this() {
     unalias exec
     unset SINGULARITY_NO_EVAL
-    become '' "$@"
+    become "$@"
 }
 case $mode in
     run) with_command run ;;
@@ -81,7 +104,7 @@ case $mode in
         . "$t/lib/prober.sh"
         will_serve "$t/said/$1" "$2"
         shift 2
-        become '' "$@"
+        become "$@"
         ;;
-    *) become '' "$@" ;;
+    *) become "$@" ;;
 esac

@@ -96,6 +96,52 @@ pub fn of(pod: &Pod, container: &Container, references: &References) -> Result<V
     Ok(environment.into_pairs())
 }
 
+/// Whether a variable that may bring a secret has a name that no shell can export (see `is_variable` in
+/// `remote-scripts/lib/container.sh`): it has to be set in a way that shows it to nobody.
+pub fn hides(container: &Container, references: &References) -> bool {
+    let own = container.env.iter().flatten().any(|variable| {
+        let source = variable.value_from.as_ref();
+        // (What is put into a value may be a secret as well.)
+        let secret = source.is_some_and(|source| source.secret_key_ref.is_some())
+            || variable.value.as_ref().is_some_and(|value| value.contains("$("));
+        secret && !is_exported(&variable.name)
+    });
+    let taken = container.env_from.iter().flatten().any(|source| {
+        let prefix = source.prefix.as_deref().unwrap_or_default();
+        let wanted = source.secret_ref.as_ref();
+        let found = wanted.and_then(|wanted| references.secret(&wanted.name, wanted.optional).ok()?);
+        let mut keys = found.iter().flat_map(|found| found.data.iter().flatten());
+        keys.any(|(key, _)| !is_exported(&format!("{prefix}{key}")))
+    });
+    own || taken
+}
+
+fn is_exported(name: &str) -> bool {
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let first = name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
+    // (Of those that a shell uses itself, more than it does: there is another way for them.)
+    let own = [
+        "BASH", "COMP_", "DIRSTACK", "EPOCH", "EUID", "FUNC", "GROUPS", "HIST", "IFS", "LC_ALL", "LF", "LINENO",
+        "OLDPWD",
+    ];
+    let more = [
+        "OPT",
+        "PPID",
+        "PS",
+        "PWD",
+        "RANDOM",
+        "SECONDS",
+        "SHELLOPTS",
+        "SHLVL",
+        "SRANDOM",
+        "TMOUT",
+        "TOWLINE_",
+        "UID",
+        "US",
+    ];
+    plain && first && name != "_" && !own.iter().chain(&more).any(|begin| name.starts_with(begin))
+}
+
 #[derive(Default)]
 struct Environment {
     order: Vec<String>,
@@ -319,7 +365,41 @@ fn service_variables(services: &[Service], namespace: &str, links: bool) -> BTre
 #[cfg(test)]
 mod tests {
     use super::*;
+    use k8s_openapi::api::core::v1::Secret;
     use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn a_secret_under_a_name_that_no_shell_exports_is_to_be_hidden() {
+        let secret: Secret = serde_json::from_value(
+            json!({"metadata": {"name": "s"}, "data": {"my.password": "eA==", "plain": "eA=="}}),
+        )
+        .unwrap();
+        let references = References {
+            secrets: BTreeMap::from([("s".to_owned(), secret)]),
+            ..References::default()
+        };
+        let of = |container: Value| hides(&serde_json::from_value(container).unwrap(), &references);
+        let reference = json!({"secretKeyRef": {"name": "s", "key": "plain"}});
+        for (name, expected) in [
+            ("A_b1", false),
+            ("a-b", true),
+            ("1A", true),
+            ("UID", true),
+            ("IFS", true),
+            ("TOWLINE_X", true),
+        ] {
+            let container = json!({"name": "c", "env": [{"name": name, "valueFrom": reference}]});
+            assert_eq!(of(container), expected, "{name}");
+            assert!(
+                !of(json!({"name": "c", "env": [{"name": name, "value": "open"}]})),
+                "{name}"
+            );
+        }
+        assert!(of(json!({"name": "c", "env": [{"name": "a.b", "value": "-$(A)"}]})));
+        assert!(of(json!({"name": "c", "envFrom": [{"secretRef": {"name": "s"}}]})));
+        assert!(!of(json!({"name": "c", "envFrom": [{"configMapRef": {"name": "s"}}]})));
+    }
 
     #[test]
     fn variables_expand_as_in_a_kubelet() {

@@ -170,7 +170,10 @@ containers:
     image: $image
     imagePullPolicy: Always
     command: [sh, -c, 'echo up; [ -n "\$PASSWORD" ] && cat /hidden/file | wc -c; until [ -e /tmp/over ]; do sleep 0.2; done', $mark]
-    env: [{name: PASSWORD, valueFrom: {secretKeyRef: {name: hidden, key: password}}}]
+    env:
+      - {name: PASSWORD, valueFrom: {secretKeyRef: {name: hidden, key: password}}}
+      - {name: my.password, valueFrom: {secretKeyRef: {name: hidden, key: password}}}
+    readinessProbe: {exec: {command: ["true"]}, periodSeconds: 1}
     volumeMounts: [{name: hidden, mountPath: /hidden}]
 volumes: [{name: hidden, secret: {secretName: hidden}}]
 END
@@ -186,6 +189,8 @@ END
         as_operator sh -c "scontrol -dd show job $job; scontrol write batch_script $job -; sacct -P -o all -j $job; sacct -B -j $job; sacct --env-vars -j $job"
     }
     tell >"$T/told" 2>&1 || true
+    # (No shell knows of a variable of such a name: its processes have it nonetheless.)
+    same 'the variable that no shell can export' "my.password=$secret" "$(k exec secretive -- cat /proc/self/environ | tr '\0' '\n' | grep '^my')"
     k exec secretive -- touch /tmp/over
     until_phase secretive Succeeded
     tell >>"$T/told" 2>&1 || true
