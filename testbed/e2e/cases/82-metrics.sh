@@ -117,3 +117,46 @@ case_own_metrics() {
     closed() { of_node /metrics >"$T/metrics" && [ "$(value 'towline_sessions_open{kind="exec"}')" = 0 ]; }
     wait_for 30 'the session to be closed' closed
 }
+
+# What a pod fills on disks, what it reads and writes, how its probes went, and the file system of the node.
+case_figures_of_disks_and_probes() {
+    pod filled <<END
+volumes:
+  - {name: data, emptyDir: {}}
+  - {name: quick, emptyDir: {medium: Memory}}
+containers:
+  - name: main
+    image: $image
+    command: [sh, -c, 'head -c 5000000 /dev/zero >/data/file; head -c 3000000 /dev/zero >/quick/file; head -c 4000000 /dev/zero >/root/file; sync; head -c 200000 /dev/zero | tr "\\\\000" x; exec sleep 600']
+    volumeMounts: [{name: data, mountPath: /data}, {name: quick, mountPath: /quick}]
+    livenessProbe: {exec: {command: ["true"]}, periodSeconds: 1, timeoutSeconds: 20}
+END
+    until_phase filled Running
+    measured() { of_node /stats/summary >"$T/all" && jq -e --arg ns "$ns" '.pods[] | select(.podRef.namespace == $ns and .volume)' "$T/all" >"$T/summary"; }
+    wait_for 180 'what it fills' measured
+    of_summary() { jq ".$1" "$T/summary"; }
+    between() { # WHAT LEAST MOST
+        [ "$(of_summary "$1")" -ge "$2" ] && [ "$(of_summary "$1")" -lt "$3" ] || wrong "$1 is not between $2 and $3 in $(cat "$T/summary")"
+    }
+    between 'containers[0].rootfs.usedBytes' 4000000 4900000
+    between 'containers[0].logs.usedBytes' 200000 1000000
+    between 'volume[] | select(.name == "data") | .usedBytes' 5000000 5900000
+    between 'volume[] | select(.name == "quick") | .usedBytes' 3000000 3900000
+    between '"ephemeral-storage".usedBytes' 9200000 12000000
+    same 'no network of its own' null "$(of_summary network)"
+    jq -e '.node | .fs.capacityBytes > .fs.availableBytes and .fs.inodes > .fs.inodesUsed and .runtime.imageFs.usedBytes > 0
+        and .runtime.imageFs.usedBytes < .fs.usedBytes' "$T/all" >/dev/null || wrong "no file system of the node in $(jq .node "$T/all")"
+
+    of_node /metrics/cadvisor >"$T/cadvisor"
+    value() { awk -v name="$1" -v pod="pod=\"filled\"" -v container="container=\"$2\"" 'index($1, name "{") == 1 && index($1, pod) && index($1, container) { print $2 }' "$T/$3"; }
+    [ "$(value container_fs_writes_bytes_total main cadvisor)" -ge 9000000 ] || wrong "what it has written is not in $(cat "$T/cadvisor")"
+    [ "$(value container_fs_usage_bytes main cadvisor)" -ge 4200000 ] || wrong "what it fills is not in $(cat "$T/cadvisor")"
+    same 'no network' '' "$(grep '^container_network' "$T/cadvisor" | grep "$ns" || true)"
+
+    counted() { of_node /metrics/probes >"$T/probes" && [ "$(value prober_probe_duration_seconds_count main probes)" -gt 0 ]; }
+    wait_for 60 'durations of probes' counted
+    same 'as many within all bounds' "$(value prober_probe_duration_seconds_count main probes)" \
+        "$(grep '^prober_probe_duration_seconds_bucket{container="main".*pod="filled".*le="+Inf"}' "$T/probes" | cut -d' ' -f2)"
+    same 'as many as have come out well' "$(value prober_probe_duration_seconds_count main probes)" "$(value prober_probe_total main probes)"
+    awk -v sum="$(value prober_probe_duration_seconds_sum main probes)" 'BEGIN { exit !(sum > 0) }' || wrong "they took no time in $(cat "$T/probes")"
+}
