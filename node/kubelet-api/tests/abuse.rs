@@ -138,13 +138,13 @@ async fn half_a_frame_is_waited_for_and_costs_nobody_anything() {
 #[tokio::test]
 async fn nothing_for_four_hours_is_the_end() {
     let (node, client) = Node::with_pod().await;
+    let start = tokio::time::Instant::now();
     let mut spdy = Spdy::connect(&client, EXEC, V4).await;
     for kind in ["error", "stdin", "stdout"] {
         spdy.stream(kind).await;
     }
     node.here.until_open(1).await;
     tokio::time::pause();
-    let start = tokio::time::Instant::now();
     let mut asked = 0;
     while let Some(Frame::Ping(_)) = spdy.frame().await {
         asked += 1;
@@ -154,6 +154,23 @@ async fn nothing_for_four_hours_is_the_end() {
         "{asked}"
     );
     node.here.until_open(0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_leave_at_the_end_is_left() {
+    let (_node, client) = Node::with_pod().await;
+    let mut spdy = Spdy::connect(&client, EXEC, V4).await;
+    let mut ids = Vec::new();
+    for kind in ["error", "stdin", "stdout"] {
+        ids.push(spdy.stream(kind).await);
+    }
+    spdy.data(ids[1], b"", true).await;
+    assert_eq!(spdy.rest().await.2, Some(0));
+    tokio::time::pause();
+    let start = tokio::time::Instant::now();
+    assert_eq!(spdy.frame().await, None);
+    let waited = start.elapsed().as_secs();
+    assert!((5..12).contains(&waited), "{waited}");
 }
 
 #[tokio::test]

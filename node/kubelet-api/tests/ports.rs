@@ -156,6 +156,31 @@ async fn streams_without_a_port_or_a_kind_are_refused_and_halves_do_not_wait_for
 }
 
 #[tokio::test]
+async fn after_a_port_has_ended_the_client_has_a_while_to_end_as_well() {
+    let (node, client) = Node::with_pod().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let served = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"bye").await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).await.map(|_| said)
+    });
+    let mut spdy = Spdy::connect(&client, "/portForward/ns/p", V1).await;
+    let (bytes, error) = spdy.port(port, "1").await;
+    assert_eq!(text(&mut spdy, bytes).await, "bye");
+    spdy.data(bytes, b"still here", false).await;
+    tokio::time::pause();
+    let start = tokio::time::Instant::now();
+    assert_eq!(text(&mut spdy, error).await, "");
+    let waited = start.elapsed().as_secs();
+    assert!((5..12).contains(&waited), "{waited}");
+    assert_eq!(served.await.unwrap().unwrap(), "still here");
+    node.here.until_open(0).await;
+}
+
+#[tokio::test]
 async fn old_clients_do_not_say_which_streams_belong_together() {
     let (_node, client) = Node::with_pod().await;
     let port = echo().await.to_string();
