@@ -65,7 +65,7 @@ is_number() {
 # shellcheck disable=SC2034
 pod_keys='format uid namespace name restart_policy grace_s deadline_s runtime hostname plain_http image_format pull_stall_s share_processes'
 # shellcheck disable=SC2034
-container_keys='name kind image pull workdir read_only user stdin tty restart restart_rules message stop_signal ranks capabilities hidden target'
+container_keys='name kind image pull workdir read_only user group stdin tty restart restart_rules message stop_signal ranks capabilities hidden target'
 
 # pairs FILE KEY…: reads lines key=value into variables p_KEY; keys that are absent become empty, others are refused.
 pairs() {

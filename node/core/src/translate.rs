@@ -501,8 +501,13 @@ impl Whole<'_> {
             ("workdir", container.working_dir.clone().unwrap_or_default()),
             ("read_only", if read_only { "1" } else { "0" }.to_owned()),
         ];
-        if security::user(spec, container, site.policy.users, runtime)? == "account" {
-            pairs.push(("user", "account".to_owned()));
+        let user = security::user(spec, container, site.policy.users, runtime)?;
+        if user != "root" {
+            let group = security::group(spec, container).filter(|_| user != "account");
+            pairs.push(("user", user));
+            pairs.extend(group.map(|group| ("group", group.to_string())));
+        } else if let Some(kept) = security::capabilities(container)? {
+            pairs.push(("capabilities", kept));
         }
         pairs.extend(console::pairs(container));
         let ranks = self.ranks.filter(|_| self.is_main(container));
@@ -520,6 +525,9 @@ impl Whole<'_> {
         }
         if let Some(target) = self.target.filter(|name| !name.is_empty()) {
             pairs.push(("target", target.to_owned()));
+        }
+        if environment::hides(container, self.references) {
+            pairs.push(("hidden", "1".to_owned()));
         }
         pairs.extend(life::pairs(init, container)?);
         bundle.file(format!("{base}/container"), words::pairs(pairs)?);

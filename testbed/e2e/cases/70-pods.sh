@@ -69,7 +69,7 @@ securityContext: {runAsNonRoot: true, runAsUser: 1000, runAsGroup: 3000, fsGroup
 containers:
   - name: main
     image: $image
-    command: [sh, -c, 'id -u; touch /data/file /anywhere && cat /secret/key && ls /data']
+    command: [sh, -c, 'id -u; id -g; touch /data/file /anywhere && cat /secret/key && ls /data']
     securityContext: {allowPrivilegeEscalation: false, privileged: false, runAsGroup: 3001, capabilities: {drop: [ALL]}}
     volumeMounts: [{name: data, mountPath: /data}, {name: secret, mountPath: /secret}]
   - {name: root, image: $image, command: [id, -u], securityContext: {runAsNonRoot: false, runAsUser: 0}}
@@ -77,7 +77,7 @@ volumes: [{name: data, emptyDir: {}}, {name: secret, secret: {secretName: chart,
 END
     k create secret generic chart --from-literal=key=hidden >/dev/null
     until_phase chart Succeeded
-    same 'who it is' "$(on_login 'id -u')" "$(k logs chart -c main | head -n 1)"
+    same 'who it is' '1000 3001' "$(k logs chart -c main | head -n 2 | tr '\n' ' ' | sed 's/ $//')"
     has "$(k logs chart -c main)" hiddenfile
     same 'root inside' 0 "$(k logs chart -c root)"
     pod contradiction <<END

@@ -65,8 +65,12 @@ pub(super) const KERNEL: &str = "an ordinary account of a cluster may not change
 const WINDOWS: &str = "compute nodes run Linux";
 const DISK: &str = "a disk of a cloud cannot be attached to a compute node";
 const NETWORK_DISK: &str = "an ordinary account may not mount it; name the path at which the cluster has it";
-const USER: &str = "the account in any case: 0 is root inside, every other number is the account (`policy.users`)";
-const GROUP: &str = "the account's group, which every file of the pod's volumes has (`policy.users`)";
+const USER: &str = "the container sees itself as that number; on the node, and for files, it is the account (`policy.users`). \
+                    Where the node has no user namespaces, the container sees the account's own number";
+const RUN_GROUP: &str = "as runAsUser, beside a user that is a number; root's and the account's group stay what they are";
+const FS_GROUP: &str = "each file of the pod's volumes has the account's group, which a user that is a number sees as runAsGroup, else \
+                        as this one";
+const GROUPS: &str = "the account's groups stand for them, which open every file of the pod's volumes (`policy.users`)";
 const MODE: &str = "the files have it";
 
 /// Fields of the pod.
@@ -258,7 +262,7 @@ pub const POD: &[Row] = &[
     row(
         "securityContext.runAsGroup",
         Decision::InPart,
-        GROUP,
+        RUN_GROUP,
         "security_as_charts_ask_for_it",
     ),
     honoured(
@@ -269,13 +273,13 @@ pub const POD: &[Row] = &[
     row(
         "securityContext.fsGroup",
         Decision::InPart,
-        GROUP,
+        FS_GROUP,
         "security_as_charts_ask_for_it",
     ),
     row(
         "securityContext.supplementalGroups[]",
         Decision::InPart,
-        GROUP,
+        GROUPS,
         "security_as_charts_ask_for_it",
     ),
     only(
@@ -567,12 +571,12 @@ pub const CONTAINER: &[Row] = &[
             "SYS_PTRACE",
         ],
         "root inside has those over what is the account's; more an ordinary account cannot have",
-        "protected_as_far_as_it_goes",
+        "capabilities",
     ),
     honoured(
         "securityContext.capabilities.drop[]",
-        "the account has none on the compute node",
-        "protected_as_far_as_it_goes",
+        "root inside loses them; the account, and whoever is not root inside, has none anyway",
+        "capabilities",
     ),
     row(
         "securityContext.runAsUser",
@@ -583,7 +587,7 @@ pub const CONTAINER: &[Row] = &[
     row(
         "securityContext.runAsGroup",
         Decision::InPart,
-        GROUP,
+        RUN_GROUP,
         "security_as_charts_ask_for_it",
     ),
     honoured(

@@ -70,8 +70,8 @@ pub async fn node(cluster: &Cluster, site: &SiteOptions, runtime: &str, registri
     report.add(simple(
         yes(&facts, "subuid"),
         "subuid ranges",
-        "containers see one user only: runAsUser can be root or the account itself",
-        "ask the site for ranges in /etc/subuid and /etc/subgid if pods need other users",
+        "root inside is the only user there: it cannot give files to others, or become one of them",
+        "ask the site for ranges in /etc/subuid and /etc/subgid if images need other users beside runAsUser",
     ));
     report.add(simple(
         yes(&facts, "fuse"),
