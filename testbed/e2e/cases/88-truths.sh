@@ -20,10 +20,6 @@ containers:
     image: $image
     command: [sh, -c, 'until [ -e /tmp/passed ]; do sleep 0.1; done; echo passed']
     livenessProbe: {exec: {command: [sh, -c, 'sleep 4; touch /tmp/passed']}, timeoutSeconds: 60, periodSeconds: 1, failureThreshold: 1}
-  - name: hasty
-    image: $image
-    command: [sh, -c, 'trap "exit 5" TERM; while :; do sleep 0.1; done']
-    livenessProbe: {exec: {command: [sleep, "600"]}, timeoutSeconds: 2, periodSeconds: 1, failureThreshold: 1, terminationGracePeriodSeconds: 5}
   - name: enduring
     image: $image
     command: [sh, -c, 'trap "grep -c x /tmp/asked; exit 7" TERM; while :; do sleep 0.1; done']
@@ -40,30 +36,39 @@ containers:
     image: $image
     command: [sh, -c, 'trap "" TERM; while :; do sleep 0.1; done']
     startupProbe: {exec: {command: ["false"]}, timeoutSeconds: 60, periodSeconds: 1, failureThreshold: 1, terminationGracePeriodSeconds: 1}
-  - name: deaf
-    image: $image
-    command: [sh, -c, 'trap "exit 6" TERM; while :; do sleep 0.1; done']
-    livenessProbe: {tcpSocket: {port: $port}, timeoutSeconds: 60, periodSeconds: 1, failureThreshold: 1, terminationGracePeriodSeconds: 5}
   - name: unready
     image: $image
     command: [sh, -c, 'touch /tmp/asked; until [ "\$(wc -l </tmp/asked)" -ge 5 ]; do sleep 0.1; done; echo asked; until [ -e /tmp/end ]; do sleep 0.1; done']
     readinessProbe: {exec: {command: [sh, -c, 'echo x >>/tmp/asked; [ "\$(wc -l </tmp/asked)" -le 2 ]']}, timeoutSeconds: 60, periodSeconds: 1, successThreshold: 3, failureThreshold: 1000}
+END
+    # (In a pod of their own: a pod's first 25 events are told.)
+    pod ended <<END
+containers:
+  - name: hasty
+    image: $image
+    command: [sh, -c, 'trap "exit 5" TERM; while :; do sleep 0.1; done']
+    livenessProbe: {exec: {command: [sleep, "600"]}, timeoutSeconds: 2, periodSeconds: 1, failureThreshold: 1, terminationGracePeriodSeconds: 5}
+  - name: deaf
+    image: $image
+    command: [sh, -c, 'trap "exit 6" TERM; while :; do sleep 0.1; done']
+    livenessProbe: {tcpSocket: {port: $port}, timeoutSeconds: 60, periodSeconds: 1, failureThreshold: 1, terminationGracePeriodSeconds: 5}
 END
     # Two successes of the three that it takes, and no failure that would take them back.
     wait_for 120 'it to be asked' eval 'k logs timed -c unready | grep -q asked'
     same 'ready after two successes' false "$(state timed unready .ready)"
     inside timed unready 'touch /tmp/end'
     until_phase timed Failed
+    until_phase ended Failed
     for outcome in rested=0 delayed=0 patient=0 enduring=7 rare=0 stubborn=137 unstarted=137 unready=0; do
         same "exit code of ${outcome%=*}" "${outcome#*=}" "$(state timed "${outcome%=*}" .state.terminated.exitCode)"
     done
-    for name in hasty deaf; do [ "$(state timed $name .state.terminated.exitCode)" != 0 ] || wrong "nobody has ended $name"; done
+    for name in hasty deaf; do [ "$(state ended $name .state.terminated.exitCode)" != 0 ] || wrong "nobody has ended $name"; done
     at_least 'postStart.sleep' 2.5 "$(k logs timed -c rested; k logs timed -c follows)"
     at_least 'initialDelaySeconds' 5 "$(k logs timed -c delayed)"
     at_least 'twice periodSeconds' 6 "$(k logs timed -c rare | head -n 3)"
     same 'failures before the end' 5 "$(k logs timed -c enduring)"
-    until_says timed Unhealthy 'Liveness probe failed: probe timed out after 2s'
-    until_says timed Unhealthy "Liveness probe failed: dial tcp .*:$port"
+    until_says ended Unhealthy 'Liveness probe failed: probe timed out after 2s'
+    until_says ended Unhealthy "Liveness probe failed: dial tcp .*:$port"
 }
 
 # A container that ignores its signal is killed when the pod's own grace is over: the longer one later.
@@ -102,6 +107,7 @@ END
 case_names_addresses_and_statuses() {
     port=$((20000 + RANDOM % 10000))
     pod named <<END
+terminationGracePeriodSeconds: 2
 hostNetwork: true
 automountServiceAccountToken: false
 dnsConfig: {nameservers: [192.0.2.53]}
