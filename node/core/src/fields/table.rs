@@ -67,7 +67,8 @@ const DISK: &str = "a disk of a cloud cannot be attached to a compute node";
 const NETWORK_DISK: &str = "an ordinary account may not mount it; name the path at which the cluster has it";
 const USER: &str = "the container sees itself as that number; on the node, and for files, it is the account (`policy.users`). \
                     Where the node has no user namespaces, the container sees the account's own number";
-const RUN_GROUP: &str = "as runAsUser, beside a user that is a number; root's and the account's group stay what they are";
+const RUN_GROUP: &str =
+    "as runAsUser, beside a user that is a number; root's and the account's group stay what they are";
 const FS_GROUP: &str = "each file of the pod's volumes has the account's group, which a user that is a number sees as runAsGroup, else \
                         as this one";
 const GROUPS: &str = "the account's groups stand for them, which open every file of the pod's volumes (`policy.users`)";
