@@ -1,6 +1,7 @@
 //! Processes and TCP connections as byte streams, each pumped by its own task between a channel and bounded pipes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -204,10 +205,13 @@ pub async fn connect<L: Send + 'static>(
     let (theirs, ours) = duplex(PIPE);
     let (input, output) = split(ours);
     let gone = CancellationToken::new();
-    tokio::spawn(pump_connection(read, output, gone.clone(), lease));
+    let ended = Arc::new(AtomicBool::new(false));
+    tokio::spawn(pump_connection(read, output, gone.clone(), Arc::clone(&ended), lease));
     tokio::spawn(feed(input, Arc::clone(&write)));
     Ok(Box::new(Forward {
+        host: connection.name.clone(),
         stream: theirs,
+        ended,
         gone,
         write,
     }))
@@ -217,6 +221,7 @@ async fn pump_connection<L, W: AsyncWrite + Unpin>(
     mut read: ChannelReadHalf,
     output: W,
     gone: CancellationToken,
+    ended: Arc<AtomicBool>,
     lease: L,
 ) {
     let mut output = Some(output);
@@ -224,6 +229,7 @@ async fn pump_connection<L, W: AsyncWrite + Unpin>(
         match message {
             ChannelMsg::Data { data } => hand_over(&mut output, &data, &gone).await,
             ChannelMsg::Eof => {
+                ended.store(true, Ordering::Release);
                 if let Some(output) = &mut output {
                     // The reader is gone if this fails.
                     let _ = output.shutdown().await;
@@ -240,7 +246,10 @@ async fn pump_connection<L, W: AsyncWrite + Unpin>(
 
 /// The caller's end of a forwarded connection; dropping it closes the channel.
 struct Forward {
+    host: String,
     stream: DuplexStream,
+    /// The far side has said that it will say no more. Without that, no more comes because the link is gone.
+    ended: Arc<AtomicBool>,
     gone: CancellationToken,
     write: Arc<ChannelWriteHalf<Msg>>,
 }
@@ -264,7 +273,14 @@ impl tokio::io::AsyncRead for Forward {
         context: &mut std::task::Context<'_>,
         buffer: &mut tokio::io::ReadBuf<'_>,
     ) -> std::task::Poll<std::io::Result<()>> {
-        std::pin::Pin::new(&mut self.stream).poll_read(context, buffer)
+        let (room, before) = (buffer.remaining(), buffer.filled().len());
+        let read = std::pin::Pin::new(&mut self.stream).poll_read(context, buffer);
+        let nothing = matches!(read, std::task::Poll::Ready(Ok(()))) && room > 0 && buffer.filled().len() == before;
+        if nothing && !self.ended.load(Ordering::Acquire) {
+            let why = format!("the link to {} was lost before the connection ended", self.host);
+            return std::task::Poll::Ready(Err(std::io::Error::new(std::io::ErrorKind::ConnectionReset, why)));
+        }
+        read
     }
 }
 

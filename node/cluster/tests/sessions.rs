@@ -240,3 +240,43 @@ async fn a_port_is_reached_with_forwarding_and_without() {
         assert!(error.contains("refused"), "{tools:?}: {error}");
     }
 }
+
+/// A port whose only connection is held open and says `half`, until this is dropped.
+async fn half() -> (u16, tokio::task::JoinHandle<tokio::net::TcpStream>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let accepted = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"half").await.unwrap();
+        stream
+    });
+    (port, accepted)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relayed_connection_that_is_cut_does_not_look_ended() {
+    let machine = Machine::new();
+    machine.forbid_forwarding();
+    let cluster = running(&machine, "exec sleep 600").await;
+    let (port, accepted) = half().await;
+    let mut connection = cluster.forward(A, None, port).await.unwrap();
+    let mut got = [0; 4];
+    connection.read_exact(&mut got).await.unwrap();
+    assert_eq!(&got, b"half");
+    // The tool itself and what it has forked, not the scripts that it was started by.
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let mut words = line.split(|byte| *byte == 0);
+        let by_a_shell = words.next().is_some_and(|word| word.ends_with(b"sh"));
+        if !by_a_shell && words.any(|word| word == port.to_string().as_bytes()) {
+            let pid = entry.file_name().into_string().unwrap();
+            std::process::Command::new("kill")
+                .args(["-KILL", &pid])
+                .status()
+                .unwrap();
+        }
+    }
+    let error = connection.read(&mut got).await.unwrap_err();
+    assert!(error.to_string().contains("relay"), "{error}");
+    drop(accepted.await.unwrap());
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use towline_ssh::{Command, Error, LinkState, Options, Remote, Ssh};
 
 use crate::sshd::{Sshd, eventually, runs};
@@ -153,6 +153,23 @@ async fn a_lost_link_is_an_unknown_outcome_and_is_found_again() {
     }
     assert!(matches!(&*ssh.link().borrow(), LinkState::Up { .. }));
     answers(&ssh).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_lost_with_the_link_does_not_look_ended() {
+    let mut sshd = Sshd::start("");
+    let ssh = sshd.ssh();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut forward = ssh.connect("127.0.0.1", port).await.unwrap();
+    let (mut other_side, _) = listener.accept().await.unwrap();
+    other_side.write_all(b"half").await.unwrap();
+    let mut got = [0; 4];
+    forward.read_exact(&mut got).await.unwrap();
+    assert_eq!(&got, b"half");
+    sshd.kill();
+    let error = forward.read(&mut got).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
