@@ -6,7 +6,7 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 
 probe_fields='of kind action file host port path scheme initial period timeout successes failures grace due busy late last run said
-server ready since good bad error asked took within'
+server ready since shown good bad error asked took within'
 probe_keys='initial_s period_s timeout_s successes failures grace_s'
 # load_probe Q / save_probe Q: as load and save of the supervisor. near N: what little a probe has to know of container N.
 takes='' puts=''
@@ -40,7 +40,7 @@ read_probes() {
         here_is "$p_host"
         q_of=$1 q_action=$p_action q_file=$c_source/$q_kind q_host=$there q_port=$p_port q_path=$p_path q_scheme=$p_scheme
         q_initial=$p_initial_s q_period=$p_period_s q_timeout=$p_timeout_s q_successes=$p_successes q_failures=$p_failures
-        q_grace=$p_grace_s q_due='' q_busy='' q_late='' q_last='' q_run=0 q_said='' q_server='' q_ready='' q_since=''
+        q_grace=$p_grace_s q_due='' q_busy='' q_late='' q_last='' q_run=0 q_said='' q_server='' q_ready='' q_since='' q_shown=''
         q_good=0 q_bad=0 q_error=0 q_asked=0 q_took=0 q_within=$none_within
         probes=$((probes + 1)) c_probes="$c_probes $probes"
         save_probe "$probes"
@@ -51,7 +51,7 @@ read_probes() {
 unproven() {
     for q in $c_probes; do
         load_probe "$q"
-        q_due=$((c_started + q_initial)) q_busy='' q_late='' q_last='' q_run=0 q_said='' q_server='' q_ready='' q_since=''
+        q_due=$c_started q_busy='' q_late='' q_last='' q_run=0 q_said='' q_server='' q_ready='' q_since='' q_shown=''
         case $q_kind in
             startup) c_begun='' c_ready='' ;;
             readiness) c_ready='' ;;
@@ -139,6 +139,14 @@ probe_one() {
         at "$((now + 1))"
         return 0
     }
+    if [ -z "$q_shown" ]; then
+        # What comes before the command itself begins counts for nothing: it has no say in how long that takes.
+        if is_up; then q_shown=1 q_due=$((now + q_initial)); else q_due=$((now + 1)); fi
+        [ "$q_due" -le "$now" ] || {
+            at "$q_due"
+            return 0
+        }
+    fi
     # A container that is told to end is asked for nothing but whether it still takes work.
     [ -z "$c_told" ] && [ -z "$stopping" ] || [ "$q_kind" = readiness ] || return 0
     case $q_kind.$c_begun in
