@@ -1,12 +1,17 @@
 //! Commands in containers, their logs as they are written, and their ports, as the kubelet endpoint and the command line ask for them.
 
 use async_trait::async_trait;
+use tokio::io::AsyncReadExt;
 use towline_cluster::{Cluster, Error, Input, LogRange, LogStart};
 use towline_kubelet_api::{Place, Session, Sessions, Streams};
+use towline_ssh::remote::Reader;
 use towline_ssh::{Duplex, ExitStatus, Terminal};
 
 /// What a terminal is taken for: what every program knows.
 const TERM: &str = "xterm";
+
+/// How much of a failure's words is repeated, in bytes.
+const COMPLAINT: u64 = 4096;
 
 /// Finds the address of a pod's node, as the login node knows it, by the pod's UID.
 pub type Address = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -28,6 +33,14 @@ fn input(streams: Streams) -> Input {
         Streams { stdin: true, .. } => Input::Open,
         _ => Input::None,
     }
+}
+
+/// What a process that has ended had to say.
+async fn complaints(stderr: Reader) -> String {
+    let mut said = Vec::new();
+    // What cannot be read was not said.
+    let _ = stderr.take(COMPLAINT).read_to_end(&mut said).await;
+    String::from_utf8_lossy(&said).trim().to_owned()
 }
 
 /// A session with the streams that were asked for.
@@ -74,15 +87,20 @@ impl Sessions for ClusterSessions {
             stderr: None,
             size: None,
             exit: Box::pin(async move {
-                match log.wait().await? {
-                    status @ ExitStatus::Code(66) => Err(Error::Script {
-                        what: "follow what a container writes",
-                        host,
-                        status,
-                        stderr: "it has not been started".to_owned(),
-                    }),
-                    _ => Ok(ExitStatus::Code(0)),
+                let status = log.wait().await?;
+                if status == ExitStatus::Code(0) {
+                    return Ok(status);
                 }
+                let stderr = match status {
+                    ExitStatus::Code(66) => "it has not been started".to_owned(),
+                    _ => complaints(log.stderr).await,
+                };
+                Err(Error::Script {
+                    what: "follow what a container writes",
+                    host,
+                    status,
+                    stderr,
+                })
             }),
         })
     }

@@ -208,6 +208,24 @@ fn a_container_without_an_input_is_only_looked_at() {
 }
 
 #[test]
+fn an_end_of_the_reading_is_not_taken_for_the_end_of_the_container() {
+    let here = running(&[pod("one", "exec sleep 600")]);
+    let child = open(here.command(&["attach", "one"]));
+    let reading = format!("pod/log {}", here.home.path().display());
+    eventually("it looks", || !processes_with(&reading).is_empty());
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let words = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&words).replace('\0', " ").contains(&reading) {
+            let pid = entry.file_name().into_string().unwrap();
+            Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        }
+    }
+    let said = finish(child);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains("follow what a container writes"), "{said:?}");
+}
+
+#[test]
 fn a_container_on_a_terminal_is_attached_to_with_ours() {
     let text = "[ -t 0 ] && [ -t 1 ] && echo \"on $TERM\"; trap 'stty size; exit 4' INT; while :; do read -r line && echo \"<$line>\"; done";
     let here = running(&[reading("one", text, json!({"stdin": true, "tty": true}))]);
