@@ -14,6 +14,7 @@ pub mod admission;
 pub mod affinity;
 pub mod answer;
 pub mod bundle;
+pub mod claims;
 pub mod console;
 pub mod content;
 pub mod deadline;

@@ -6,12 +6,13 @@ use std::io::Read;
 use anyhow::{Context, bail};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use rand::Rng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use towline_core::claims;
 use towline_core::translate::References;
 
 /// Something to run.
@@ -27,6 +28,8 @@ pub struct Manifest {
     pub works: Vec<Work>,
     /// By namespace.
     references: BTreeMap<String, References>,
+    claims: Vec<PersistentVolumeClaim>,
+    volumes: Vec<PersistentVolume>,
 }
 
 impl Manifest {
@@ -68,7 +71,22 @@ impl Manifest {
         if manifest.works.is_empty() {
             bail!("there is no Pod and no Job in it");
         }
+        manifest.bind();
         Ok(manifest)
+    }
+
+    /// Claims get their volumes, as a controller of Kubernetes would decide it.
+    fn bind(&mut self) {
+        claims::bind(&mut self.claims, &mut self.volumes);
+        for claim in &self.claims {
+            let of = self.references.entry(namespace(&claim.metadata)).or_default();
+            of.claims
+                .insert(claim.metadata.name.clone().unwrap_or_default(), claim.clone());
+            for volume in &self.volumes {
+                of.persistent_volumes
+                    .insert(volume.metadata.name.clone().unwrap_or_default(), volume.clone());
+            }
+        }
     }
 
     fn add(&mut self, document: Value) -> anyhow::Result<()> {
@@ -118,9 +136,33 @@ impl Manifest {
                     bail!("there are two Secrets {name}");
                 }
             }
+            ("v1", "PersistentVolumeClaim") => {
+                let claim: PersistentVolumeClaim = read(document)?;
+                let name = named(&claim.metadata, "PersistentVolumeClaim")?;
+                let same = |other: &PersistentVolumeClaim| {
+                    other.metadata.name == claim.metadata.name
+                        && namespace(&other.metadata) == namespace(&claim.metadata)
+                };
+                if self.claims.iter().any(same) {
+                    bail!("there are two PersistentVolumeClaims {name}");
+                }
+                self.claims.push(claim);
+            }
+            ("v1", "PersistentVolume") => {
+                let volume: PersistentVolume = read(document)?;
+                let name = named(&volume.metadata, "PersistentVolume")?;
+                if self
+                    .volumes
+                    .iter()
+                    .any(|other| other.metadata.name == volume.metadata.name)
+                {
+                    bail!("there are two PersistentVolumes {name}");
+                }
+                self.volumes.push(volume);
+            }
             ("", _) | (_, "") => bail!("one of its documents has no apiVersion or no kind"),
             (version, kind) => bail!(
-                "it has a {kind} of {version}, which cannot be run without Kubernetes: Pod, Job, ConfigMap, Secret and List can"
+                "it has a {kind} of {version}, which cannot be run without Kubernetes: Pod, Job, ConfigMap, Secret, PersistentVolumeClaim, PersistentVolume and List can"
             ),
         }
         Ok(())
@@ -237,6 +279,24 @@ mod tests {
         let data = secret.data.unwrap();
         assert_eq!((data["a"].0.as_slice(), data["b"].0.as_slice()), (&b"x"[..], &b"y"[..]));
         assert!(manifest.references("other").secrets.is_empty());
+    }
+
+    #[test]
+    fn claims_get_the_volumes_of_the_file() {
+        let text = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\nspec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n---\napiVersion: v1\nkind: PersistentVolume\nmetadata: {name: disk}\nspec: {accessModes: [ReadWriteOnce], capacity: {storage: 1Gi}, hostPath: {path: /exports/data}}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: []}\n";
+        let references = Manifest::parse(text).unwrap().references("default");
+        let claim = references.claims["data"].spec.clone().unwrap();
+        assert_eq!(claim.volume_name.as_deref(), Some("disk"));
+        assert!(
+            references.persistent_volumes["disk"]
+                .spec
+                .as_ref()
+                .unwrap()
+                .claim_ref
+                .is_some()
+        );
+        let twice = error(&format!("{text}---\n{}", &text[..text.find("---").unwrap()]));
+        assert!(twice.contains("two PersistentVolumeClaims data"), "{twice}");
     }
 
     #[test]

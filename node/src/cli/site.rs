@@ -3,6 +3,8 @@
 use clap::Args;
 use towline_cluster::Cluster;
 use towline_core::answer::{Facts, Partition};
+use towline_core::places::clean;
+use towline_core::policy::{HostPath, Policy, VolumeRule};
 use towline_core::translate::{ImageRewrite, Site, default_runtime, overhead_memory_mb};
 
 use super::connection::Connection;
@@ -35,6 +37,27 @@ pub struct SiteOptions {
     /// How images are kept: a directory (sandbox) or a file (sif)
     #[arg(long, value_name = "FORMAT", value_parser = ["sandbox", "sif"], default_value = "sandbox", help_heading = "Pods")]
     image_format: String,
+    /// Where on the cluster persistent volumes are whose source begins with FROM: `/path`, `nfs://server/path` or
+    /// `csi://driver/handle`
+    #[arg(
+        long,
+        value_name = "FROM=TO",
+        env = "TOWLINE_VOLUME",
+        value_delimiter = ',',
+        value_parser = volume_rule,
+        help_heading = "Pods"
+    )]
+    volume: Vec<VolumeRule>,
+    /// A directory of the cluster that hostPath volumes may lie in; `:ro` for reading only
+    #[arg(
+        long,
+        value_name = "PATH[:ro]",
+        env = "TOWLINE_HOST_PATH",
+        value_delimiter = ',',
+        value_parser = host_path,
+        help_heading = "Pods"
+    )]
+    host_path: Vec<HostPath>,
     /// The partition (queue)
     #[arg(long, value_name = "NAME", env = "TOWLINE_PARTITION", help_heading = "Pods")]
     partition: Option<String>,
@@ -52,6 +75,32 @@ fn image_rewrite(text: &str) -> Result<ImageRewrite, String> {
     let to = parts.next().ok_or("write FROM=TO")?;
     let mirrors = parts.collect();
     Ok(ImageRewrite { from, to, mirrors })
+}
+
+fn volume_rule(text: &str) -> Result<VolumeRule, String> {
+    let (from, to) = text.rsplit_once('=').ok_or("write FROM=TO")?;
+    if from.is_empty() {
+        return Err("write FROM=TO".to_owned());
+    }
+    Ok(VolumeRule {
+        from: from.to_owned(),
+        to: absolute(to)?,
+    })
+}
+
+fn host_path(text: &str) -> Result<HostPath, String> {
+    let (path, read_only) = match text.strip_suffix(":ro") {
+        Some(path) => (path, true),
+        None => (text, false),
+    };
+    Ok(HostPath {
+        path: absolute(path)?,
+        read_only,
+    })
+}
+
+fn absolute(path: &str) -> Result<String, String> {
+    clean(path).ok_or_else(|| format!("{path:?} is no absolute path without `..`"))
 }
 
 impl SiteOptions {
@@ -85,6 +134,11 @@ impl SiteOptions {
             plain_http: self.plain_http.clone(),
             image_format: self.image_format.clone(),
             batch: batch.to_owned(),
+            policy: Policy {
+                volumes: self.volume.clone(),
+                host_paths: self.host_path.clone(),
+                ..Policy::default()
+            },
             ..Site::default()
         }
     }
@@ -124,4 +178,25 @@ impl SiteOptions {
 /// The host that was asked has Apptainer.
 pub fn has_apptainer(facts: &Facts) -> bool {
     facts.get("apptainer").is_some_and(|version| version != "no")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_of_volumes_are_absolute() {
+        let rule = volume_rule("nfs://server/a=b=/home/x//y/").unwrap();
+        assert_eq!(
+            (rule.from.as_str(), rule.to.as_str()),
+            ("nfs://server/a=b", "/home/x/y")
+        );
+        let open = host_path("/data:ro").unwrap();
+        assert_eq!((open.path.as_str(), open.read_only), ("/data", true));
+        assert!(!host_path("/data").unwrap().read_only);
+        for bad in ["/a", "=/b", "/a=b", "/a=/b/../c"] {
+            assert!(volume_rule(bad).is_err(), "{bad}");
+        }
+        assert!(host_path("data").is_err());
+    }
 }

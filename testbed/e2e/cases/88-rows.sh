@@ -113,3 +113,33 @@ END
     k delete pod asked --wait=false >/dev/null
     until_gone asked
 }
+
+# Without Kubernetes: the claims of a file get its volumes, which are where the command line says.
+case_run_with_persistent_volumes() {
+    on_login "rm -rf volumes/$ns open/$ns && mkdir -p volumes/$ns open/$ns && echo opened >open/$ns/file"
+    cat >"$T/file.yaml" <<END
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: results}
+spec: {accessModes: [ReadWriteOnce], storageClassName: '', resources: {requests: {storage: 1Gi}}}
+---
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: share}
+spec: {capacity: {storage: 5Gi}, accessModes: [ReadWriteOnce, ReadWriteMany], nfs: {server: files.example.org, path: /exports/$ns}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: writer}
+spec:
+  restartPolicy: Never
+  containers: [{name: main, image: "busybox:1", command: [sh, -c, 'cat /open/file | tee /results/kept; touch /open/x 2>/dev/null || echo read-only'], volumeMounts: [{name: results, mountPath: /results}, {name: open, mountPath: /open}]}]
+  volumes: [{name: results, persistentVolumeClaim: {claimName: results}}, {name: open, hostPath: {path: /home/alice/open/$ns}}]
+END
+    timeout 120 towline run -f "$T/file.yaml" --quiet --volume nfs://files.example.org/exports=/home/alice/volumes --host-path /home/alice/open:ro login \
+        >"$T/said" 2>"$T/errors" || wrong "$(cat "$T/errors")"
+    same log $'opened\nread-only' "$(cat "$T/said")"
+    same 'on the cluster' opened "$(on_login "cat volumes/$ns/kept")"
+    ! timeout 120 towline run -f "$T/file.yaml" --quiet --host-path /home/alice/open login >"$T/said" 2>"$T/errors" || wrong 'it ran on a volume that is nowhere'
+    has "$(cat "$T/errors")" 'no rule where on the cluster nfs://files.example.org/exports'
+}

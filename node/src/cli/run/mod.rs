@@ -28,7 +28,8 @@ use super::site::SiteOptions;
 
 /// Run the pods and jobs of a file on a cluster, or on this machine
 ///
-/// The file holds Pods and Jobs, and the ConfigMaps and Secrets that they refer to. Logs go to standard output, everything
+/// The file holds Pods and Jobs, and the ConfigMaps, Secrets and PersistentVolumeClaims (with their PersistentVolumes) that
+/// they refer to. Logs go to standard output, everything
 /// else to standard error. Ctrl-C cancels and waits for the end; a second one forces it.
 #[derive(Debug, Args)]
 #[command(after_help = code::HELP)]
