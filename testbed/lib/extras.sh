@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154 # all parts share the variables of the driver
-# What only some tests need, made when they ask for it: helm, and images in the testbed's registry.
+# What only some tests need, made when they ask for it: helm, a Python, and images in the testbed's registry.
 
 # extra WHAT: prints where it is.
 extra() {
@@ -7,11 +7,33 @@ extra() {
     engine_use || die "its Docker ($engine) does not answer"
     case $1 in
         helm) kept helm programs ;;
+        python) python_extra ;;
         health) image_extra health "$(hash_of "$(kept health programs)")" health_rootfs ;;
         web) image_extra web 1 busybox_rootfs 'CMD ["sh", "-c", "echo ok >/tmp/index.html; exec httpd -f -p 80 -h /tmp"]' ;;
         ranks) image_extra ranks "$(hash_of "$here"/ranks/*)" ranks_rootfs ;;
         *) usage ;;
     esac
+}
+
+# python_extra: an interpreter with the Kubernetes client for Python, kept in the cache.
+python_extra() {
+    local kept
+    kept=$cache/python-$(hash_of "$here"/python/*)
+    need python3 python3
+    python3 -c 'import ensurepip' 2>/dev/null || install_packages python3-venv
+    mkdir -p "$cache"
+    exec 7>"$cache/.python.lock"
+    flock 7
+    if [ ! -e "$kept/ready" ]; then
+        say "installing the Kubernetes client for Python (once)"
+        rm -rf "$cache"/python-????????????
+        python3 -m venv "$kept" &&
+            "$kept/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$here/python/requirements.txt" >"$root/python.log" 2>&1 ||
+            die "it was not installed: $(tail -n 5 "$root/python.log")"
+        : >"$kept/ready"
+    fi
+    exec 7>&-
+    echo "$kept/bin/python"
 }
 
 # image_extra NAME HASH COMMAND [CHANGE]: an image of the root file system that the command writes, with that Dockerfile

@@ -190,7 +190,7 @@ END
     }
     tell >"$T/told" 2>&1 || true
     # (No shell knows of a variable of such a name: its processes have it nonetheless.)
-    same 'the variable that no shell can export' "my.password=$secret" "$(k exec secretive -- cat /proc/self/environ | tr '\0' '\n' | grep '^my')"
+    same 'the variable that no shell can export' "my.password=$secret-env" "$(k exec secretive -- cat /proc/self/environ | tr '\0' '\n' | grep '^my')"
     k exec secretive -- touch /tmp/over
     until_phase secretive Succeeded
     tell >>"$T/told" 2>&1 || true
