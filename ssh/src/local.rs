@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, Command as TokioCommand};
 use tokio::sync::watch;
@@ -61,10 +61,25 @@ struct Group {
     grace: Option<Duration>,
 }
 
+/// How often a process that was told to end is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+fn pid(child: &Child) -> Option<Pid> {
+    child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
+}
+
+/// Returns when a process has ended, and leaves it to be waited for: until then its number is no other's.
+async fn ended(child: &Child) {
+    let Some(pid) = pid(child) else { return };
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    while let Ok(None) = waitid(WaitId::Pid(pid), look) {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
 /// The group's number cannot be another's: its first process has not been waited for.
 fn signal(child: &Child, signal: Signal) {
-    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-    if let Some(group) = group {
+    if let Some(group) = pid(child) {
         // An error means that nothing of it is left.
         let _ = kill_process_group(group, signal);
     }
@@ -75,9 +90,9 @@ async fn end(child: &mut Child, grace: Option<Duration>) {
     if let Some(grace) = grace {
         drop(child.stdin.take());
         signal(child, Signal::TERM);
-        // An error means that it has been waited for already.
-        let _ = tokio::time::timeout(grace, child.wait()).await;
+        let _ = tokio::time::timeout(grace, ended(child)).await;
     }
+    // (Also of what its first process, if that has ended, has left behind.)
     signal(child, Signal::KILL);
     let _ = child.wait().await;
 }
@@ -329,6 +344,31 @@ mod tests {
         let mut process = Local::default().open(Command::new("sleep").arg("600")).await.unwrap();
         process.kill().await;
         assert_eq!(process.wait().await.unwrap(), ExitStatus::Signal("KILL".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn what_outlives_the_first_process_of_its_group_ends_as_well() {
+        // The first one ends at the TERM, and what it has started does not hear of it.
+        let script = "sh -c 'trap \"\" TERM; echo $$; while :; do sleep 1; done' & wait";
+        let command = Command::new("sh").args(["-c", script]).grace(Duration::from_secs(60));
+        let mut process = Local::default().open(command).await.unwrap();
+        let mut line = Vec::new();
+        while !line.ends_with(b"\n") {
+            let mut byte = [0];
+            process.stdout.read_exact(&mut byte).await.unwrap();
+            line.extend(byte);
+        }
+        // (Of one that has ended and that nobody has waited for yet, it is empty.)
+        let left = format!("/proc/{}/cmdline", String::from_utf8(line).unwrap().trim());
+        let runs = || std::fs::read(&left).is_ok_and(|words| !words.is_empty());
+        assert!(runs());
+        drop(process);
+        let gone = async {
+            while runs() {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(120), gone).await.unwrap();
     }
 
     #[tokio::test]
