@@ -4,7 +4,7 @@
 case_the_python_client() {
     local python port=$((20000 + RANDOM % 5000 * 2))
     python=$("$driver" extra python --name "$TESTBED_NAME")
-    client() { timeout 120 "$python" "${BASH_SOURCE[0]%/*}/../client.py" "$1" "$ns" snake "${@:2}"; }
+    client() { timeout 120 "$python" -u "${BASH_SOURCE[0]%/*}/../client.py" "$1" "$ns" snake "${@:2}"; }
     pod snake <<END
 containers:
   - {name: main, image: $image, command: [sh, -c, 'nc -ll -p $port -e cat & n=0; until [ -e /tmp/over ]; do echo tick \$n; n=\$((n + 1)); sleep 0.2; done; echo last']}
