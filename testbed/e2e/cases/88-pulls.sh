@@ -74,7 +74,7 @@ case_pull_secrets_of_mirrors() {
     port=$((20000 + RANDOM % 8000)) secret=s3cr3t-$RANDOM
     odd_registry "$port" - "me:$secret"
     trap '"$driver" node --name "$name" --no-build >/dev/null' EXIT
-    with_config "s|plainHTTP: \[|plainHTTP: [\"registry:5009\", \"login:$port\", |; s|rewrites: \[|rewrites: [{from: docker.io/locked/, to: \"registry:5009/\", mirrors: [\"login:$port/\"]}, |"
+    with_config "s|plainHTTP: \[|plainHTTP: [\"registry:5013\", \"login:$port\", |; s|rewrites: \[|rewrites: [{from: docker.io/locked/, to: \"registry:5013/\", mirrors: [\"login:$port/\"]}, |"
     k create secret docker-registry mirror --docker-server="http://login:$port" --docker-username=me --docker-password="$secret" >/dev/null
     for one in known unknown; do
         names='{name: nowhere}'
