@@ -11,6 +11,8 @@ containers:
   - {name: other, image: $image, command: [sh, -c, 'grep CapEff /proc/self/status; sleep 600'], securityContext: {runAsUser: 1000, capabilities: {drop: [ALL]}}}
 END
     until_phase caps Running
+    said() { for one in all most some none other; do k logs caps -c "$one" | grep -q -e CapEff -e changed -e refused || return 1; done; }
+    wait_for 60 'all containers to have said it' said
     # The bits of include/uapi/linux/capability.h: CHOWN is 0, KILL is 5.
     effective() { k logs caps -c "$1" | tr -d ' \t'; }
     same 'all dropped' CapEff:0000000000000000 "$(effective all)"
